@@ -1,0 +1,81 @@
+"""Images and labels: from files to `Splits`."""
+
+import os
+from pathlib import Path
+
+from digits_jax.data import idx
+from digits_jax.data.dataset import Dataset, Source, Splits
+
+__all__ = ["Dataset", "Splits", "load"]
+
+EMBEDDED_MNIST = Path(__file__).parent / "mnist"
+TFDS_PREFIX = "tfds:"
+
+
+def load(
+    dataset: str = "mnist",
+    data_dir: str | os.PathLike[str] | None = None,
+    train_size: int = 10_000,
+    validation_size: int = 10_000,
+) -> Splits:
+    """Loads a data set and cuts its training images into a training and a validation split.
+
+    Args:
+        dataset: `mnist`, the embedded files, or `tfds:NAME`, a data set of TensorFlow Datasets.
+        data_dir: for `mnist`, a folder of IDX files with the MNIST names to read instead of the
+            embedded ones; for `tfds:NAME`, the folder of prepared data sets (`None`: TFDS's own).
+        train_size: number of training images, taken from the front of the training file.
+        validation_size: number of validation images, taken from its end; 0 for none.
+
+    Returns:
+        The splits, as NumPy arrays: images uint8 [n, height, width], labels int32 [n].
+
+    Raises:
+        ValueError: in one line, where the data set is unknown, its files are broken, a label is not
+            below the class count, or training and validation images would overlap.
+    """
+    if dataset == "mnist":
+        source = idx.read_folder(EMBEDDED_MNIST if data_dir is None else data_dir)
+    elif dataset.startswith(TFDS_PREFIX):
+        from digits_jax.data import tfds
+
+        source = tfds.read(dataset.removeprefix(TFDS_PREFIX), data_dir)
+    else:
+        raise ValueError(
+            f"unknown dataset {dataset!r}: known are 'mnist' and 'tfds:NAME', "
+            f"as in 'tfds:fashion_mnist'"
+        )
+    _check_labels(source, dataset)
+    return _split(source, train_size, validation_size)
+
+
+def _check_labels(source: Source, dataset: str) -> None:
+    for name, labels in (("training", source.train.labels), ("test", source.test.labels)):
+        for label in (labels.min(), labels.max()):
+            if not 0 <= label < source.num_classes:
+                raise ValueError(
+                    f"{dataset}: {name} label {label} is not among the {source.num_classes} "
+                    f"classes, 0 to {source.num_classes - 1}"
+                )
+
+
+def _split(source: Source, train_size: int, validation_size: int) -> Splits:
+    available = len(source.train.labels)
+    if train_size < 1 or validation_size < 0:
+        raise ValueError(
+            f"train_size={train_size} must be at least 1, "
+            f"validation_size={validation_size} at least 0"
+        )
+    if train_size + validation_size > available:
+        raise ValueError(
+            f"train_size={train_size} and validation_size={validation_size} overlap: "
+            f"there are {available} training images in all"
+        )
+    images, labels = source.train
+    validation_start = available - validation_size
+    return Splits(
+        train=Dataset(images[:train_size], labels[:train_size]),
+        validation=Dataset(images[validation_start:], labels[validation_start:]),
+        test=source.test,
+        num_classes=source.num_classes,
+    )

@@ -1,0 +1,143 @@
+"""The IDX format of the MNIST files, strictly checked.
+
+A file is a magic number (two zero bytes, the element type, the number of dimensions), the sizes
+as big-endian 32-bit counts, then the elements in C order (Y. LeCun, C. Cortes and C. J. C. Burges,
+"The MNIST database of handwritten digits").
+"""
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from digits_jax.data.dataset import Dataset, Source
+
+UNSIGNED_BYTE = 0x08
+# Deflate cannot expand a byte to more than 1032 (RFC 1951: 258 bytes from two bits at best).
+DEFLATE_MAX_RATIO = 1032
+READ_SIZE = 1 << 20
+
+
+def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
+    """Reads an IDX file of unsigned bytes, gzip-compressed where its name ends in `.gz`.
+
+    Memory grows with the bytes that are there, never with what the header claims.
+
+    Args:
+        path: the file.
+        ndim: the number of dimensions it must have: 3 for images, 1 for labels.
+
+    Returns:
+        A uint8 array of `ndim` dimensions.
+
+    Raises:
+        ValueError: in one line, where the file is truncated, too long, not gzip, of another element
+            type or number of dimensions.
+        OSError: where the file cannot be opened.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    compressed = path.suffix == ".gz"
+    capacity = size * DEFLATE_MAX_RATIO if compressed else size
+    try:
+        with gzip.open(path, "rb") if compressed else open(path, "rb") as stream:
+            return _parse(stream, capacity, ndim)  # type: ignore[arg-type]
+    except gzip.BadGzipFile as error:
+        raise ValueError(f"{path}: not a valid gzip file: {error}") from None
+    except zlib.error as error:
+        raise ValueError(f"{path}: damaged gzip data: {error}") from None
+    except EOFError:
+        raise ValueError(f"{path}: truncated: its gzip data ends too early") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _parse(stream: BinaryIO, capacity: int, ndim: int) -> np.ndarray:
+    """Reads one IDX array from `stream`, whose file can hold `capacity` bytes at most."""
+    magic = _read_at_most(stream, 4)
+    if len(magic) < 4:
+        raise ValueError("truncated: no IDX header")
+    zeros, element_type, dimensions = struct.unpack(">HBB", magic)
+    if zeros != 0:
+        raise ValueError(f"not an IDX file: it starts with {magic.hex()}, not with 0000")
+    if element_type != UNSIGNED_BYTE:
+        raise ValueError(f"element type 0x{element_type:02x}, expected 0x08 (unsigned byte)")
+    if dimensions != ndim:
+        raise ValueError(f"{dimensions} dimensions, expected {ndim}")
+    header = _read_at_most(stream, 4 * ndim)
+    if len(header) < 4 * ndim:
+        raise ValueError("truncated: the IDX header ends too early")
+    shape = struct.unpack(f">{ndim}I", header)
+    expected = math.prod(shape)
+    described = " x ".join(map(str, shape))
+    if expected > capacity:
+        raise ValueError(
+            f"truncated: the header promises {described} bytes, more than the file can hold"
+        )
+    elements = _read_at_most(stream, expected)
+    if len(elements) < expected:
+        raise ValueError(
+            f"truncated: the header promises {described} = {expected} bytes, "
+            f"only {len(elements)} are there"
+        )
+    if stream.read(1):
+        raise ValueError(
+            f"too long: more bytes follow the {described} = {expected} that the header promises"
+        )
+    return np.frombuffer(elements, np.uint8).reshape(shape)
+
+
+def _read_at_most(stream: BinaryIO, count: int) -> bytes:
+    """Reads up to `count` bytes, in pieces: `stream.read(count)` would allocate them all first."""
+    pieces = bytearray()
+    while len(pieces) < count:
+        piece = stream.read(min(READ_SIZE, count - len(pieces)))
+        if not piece:
+            break
+        pieces += piece
+    return bytes(pieces)
+
+
+def read_folder(folder: str | os.PathLike[str]) -> Source:
+    """Reads the four files of a data set of the MNIST family, each plain or with `.gz`.
+
+    The class count is the largest training label plus one.
+
+    Raises:
+        ValueError: in one line, where a file is missing or broken, counts of images and labels
+            differ, or images differ in size between the splits.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    train = _read_split(folder, "train")
+    test = _read_split(folder, "t10k")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sizes = [" x ".join(map(str, images.shape[1:])) for images in (train.images, test.images)]
+        raise ValueError(f"{folder}: training images are {sizes[0]} pixels, test images {sizes[1]}")
+    return Source(train, test, num_classes=int(train.labels.max()) + 1)
+
+
+def _read_split(folder: Path, prefix: str) -> Dataset:
+    images_path = _find(folder, f"{prefix}-images-idx3-ubyte")
+    labels_path = _find(folder, f"{prefix}-labels-idx1-ubyte")
+    images, labels = read(images_path, ndim=3), read(labels_path, ndim=1)
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{images_path} holds {len(images)} images, {labels_path} holds {len(labels)} labels"
+        )
+    if images.size == 0:
+        raise ValueError(f"{images_path} holds no pixels: its shape is {images.shape}")
+    return Dataset(images, labels.astype(np.int32))
+
+
+def _find(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise ValueError(f"{folder}: neither {name} nor {name}.gz is there")

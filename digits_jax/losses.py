@@ -1,0 +1,63 @@
+"""Losses of logits and labels, each beside its derivative derived by hand."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from digits_jax.activations import sigmoid_derivative
+
+
+class Loss(NamedTuple):
+    """The loss of each example of a batch, and its derivative with respect to the logits."""
+
+    function: Callable[
+        [Float[Array, "batch classes"], Int[Array, " batch"]], Float[Array, " batch"]
+    ]
+    derivative: Callable[
+        [Float[Array, "batch classes"], Int[Array, " batch"]], Float[Array, "batch classes"]
+    ]
+
+
+def quadratic(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+) -> Float[Array, " batch"]:
+    """Half the squared distance of sigmoid outputs from one-hot labels: |sigma(z) - y|^2 / 2."""
+    return jnp.sum((jax.nn.sigmoid(logits) - _one_hot(labels, logits)) ** 2, axis=-1) / 2
+
+
+def quadratic_derivative(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+) -> Float[Array, "batch classes"]:
+    """(sigma(z) - y) sigma'(z) (Rumelhart, Hinton and Williams, 1986, equations 4 and 5)."""
+    return (jax.nn.sigmoid(logits) - _one_hot(labels, logits)) * sigmoid_derivative(logits)
+
+
+def cross_entropy(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+) -> Float[Array, " batch"]:
+    """Softmax cross-entropy -log softmax(z)_y, in nats."""
+    loss: Float[Array, " batch"] = optax.softmax_cross_entropy(logits, _one_hot(labels, logits))
+    return loss
+
+
+def cross_entropy_derivative(
+    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+) -> Float[Array, "batch classes"]:
+    """softmax(z) - y (Bridle, 1990)."""
+    return jax.nn.softmax(logits) - _one_hot(labels, logits)
+
+
+def _one_hot(
+    labels: Int[Array, " batch"], logits: Float[Array, "batch classes"]
+) -> Float[Array, "batch classes"]:
+    return jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+
+
+LOSSES = {
+    "quadratic": Loss(quadratic, quadratic_derivative),
+    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative),
+}

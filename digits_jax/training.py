@@ -1,0 +1,146 @@
+"""Training as pure functions: a step, an epoch (a `lax.scan` of steps), a run (one of epochs)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int32, Key
+
+from digits_jax import gradients
+from digits_jax.activations import ACTIVATIONS
+from digits_jax.config import Config, Hyperparameters
+from digits_jax.data.dataset import Dataset
+from digits_jax.evaluation import Metrics, make_evaluate, scale_pixels
+from digits_jax.losses import LOSSES
+from digits_jax.models import INITIALIZERS, Model, Params, mlp
+from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
+
+# The purposes of a run's random keys.
+INIT, SHUFFLE = 0, 1
+
+
+class TrainState(NamedTuple):
+    """What a step hands to the next. `step` counts updates; `key` draws the order of images."""
+
+    params: Params
+    opt_state: optax.OptState
+    step: Int32[Array, ""]
+    key: Key[Array, ""]
+
+
+class TrainMetrics(NamedTuple):
+    """Of a batch, before its update: mean loss, accuracy; and the update's learning rate.
+
+    Of an epoch: means over its batches; the learning rate of its last update.
+    """
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+
+
+class Training(NamedTuple):
+    """The pure functions of one Config; its numbers come in as arguments, to be mapped over."""
+
+    model: Model
+    init: Callable[[Hyperparameters], TrainState]
+    train_step: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
+    epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
+    evaluate: Callable[[Params, Dataset], Metrics]
+    run: Callable[
+        [Hyperparameters, Dataset, Dataset], tuple[TrainState, tuple[TrainMetrics, Metrics]]
+    ]
+
+
+def make_model(config: Config, image_shape: tuple[int, int], num_classes: int) -> Model:
+    """The network of a Config for images of `image_shape` pixels."""
+    height, width = image_shape
+    sizes = (height * width, *config.hidden, num_classes)
+    return mlp(sizes, ACTIVATIONS[config.activation].function, INITIALIZERS[config.init])
+
+
+def make_value_and_grad(config: Config, model: Model) -> gradients.ValueAndGrad:
+    """The gradient that `config.gradients` names."""
+    loss = LOSSES[config.loss]
+    if config.gradients == "manual":
+        return gradients.manual(ACTIVATIONS[config.activation], loss)
+    return gradients.autodiff(model, loss)
+
+
+def make_training(config: Config, image_shape: tuple[int, int], num_classes: int) -> Training:
+    """Everything that a run of `config` computes, not yet compiled."""
+    model = make_model(config, image_shape, num_classes)
+    value_and_grad = make_value_and_grad(config, model)
+    evaluate = make_evaluate(model, LOSSES[config.loss])
+
+    def learning_rate(hyperparameters: Hyperparameters) -> LearningRate:
+        peak = hyperparameters.learning_rate
+        return make_learning_rate(config.schedule, peak, config.warmup_steps, config.total_steps)
+
+    def optimizer(hyperparameters: Hyperparameters) -> optax.GradientTransformation:
+        return make_optimizer(
+            config.optimizer,
+            learning_rate(hyperparameters),
+            hyperparameters.momentum,
+            hyperparameters.weight_decay,
+            hyperparameters.clip_norm,
+        )
+
+    def init(hyperparameters: Hyperparameters) -> TrainState:
+        key = jax.random.key(hyperparameters.seed)
+        params = model.init(jax.random.fold_in(key, INIT))
+        params = jax.tree.map(lambda parameter: hyperparameters.init_scale * parameter, params)
+        opt_state = optimizer(hyperparameters).init(params)
+        return TrainState(params, opt_state, jnp.int32(0), jax.random.fold_in(key, SHUFFLE))
+
+    def train_step(
+        hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
+    ) -> tuple[TrainState, TrainMetrics]:
+        images = scale_pixels(batch.images, state.params[0].weights.dtype)
+        loss, grads = value_and_grad(state.params, images, batch.labels)
+        updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+
+        # Costs nothing: XLA merges these logits with those inside value_and_grad.
+        predictions = jnp.argmax(model.apply(state.params, images), axis=-1)
+        rate = learning_rate(hyperparameters)
+        metrics = TrainMetrics(
+            loss=loss,
+            accuracy=jnp.mean(predictions == batch.labels),
+            learning_rate=jnp.asarray(rate(state.step) if callable(rate) else rate),
+        )
+        return TrainState(params, opt_state, state.step + 1, state.key), metrics
+
+    def epoch(
+        hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
+    ) -> tuple[TrainState, TrainMetrics]:
+        # The epoch folded in, no key split: a resumed run draws what an unbroken one draws.
+        key = jax.random.fold_in(state.key, state.step // config.steps_per_epoch)
+        permutation = jax.random.permutation(key, len(dataset.labels))
+        used = config.steps_per_epoch * config.batch_size
+        batches = permutation[:used].reshape(config.steps_per_epoch, config.batch_size)
+
+        def step(state: TrainState, rows: Array) -> tuple[TrainState, TrainMetrics]:
+            return train_step(
+                hyperparameters, state, Dataset(dataset.images[rows], dataset.labels[rows])
+            )
+
+        state, metrics = jax.lax.scan(step, state, batches)
+        return state, TrainMetrics(
+            metrics.loss.mean(), metrics.accuracy.mean(), metrics.learning_rate[-1]
+        )
+
+    def run(
+        hyperparameters: Hyperparameters, train: Dataset, validation: Dataset
+    ) -> tuple[TrainState, tuple[TrainMetrics, Metrics]]:
+        def one_epoch(
+            state: TrainState, _: None
+        ) -> tuple[TrainState, tuple[TrainMetrics, Metrics]]:
+            state, metrics = epoch(hyperparameters, state, train)
+            return state, (metrics, evaluate(state.params, validation))
+
+        return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)
+
+    return Training(model, init, train_step, epoch, evaluate, run)

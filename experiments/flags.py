@@ -1,0 +1,135 @@
+"""absl flags made from the fields of Config, and what every script does with a user's mistake."""
+
+import contextlib
+import dataclasses
+import datetime
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+
+from digits_jax.config import Config
+
+FLAGS = flags.FLAGS
+HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
+# In the order in which --help shows them; a flag's group is its absl module.
+GROUPS = ("data", "network", "training", "run")
+
+
+def define_config() -> None:
+    """Defines a flag for every field of Config."""
+    for field in dataclasses.fields(Config):
+        default: Any = field.default
+        group, help = field.metadata["group"], field.metadata["help"]
+        choices = field.metadata.get("choices")
+        if choices:
+            flags.DEFINE_enum(field.name, default, choices, help, module_name=group)
+        elif field.type is int:
+            flags.DEFINE_integer(field.name, default, help, module_name=group)
+        elif field.type is float:
+            flags.DEFINE_float(field.name, default, help, module_name=group)
+        elif isinstance(default, tuple):
+            flags.DEFINE_list(field.name, list(map(str, default)), help, module_name=group)
+        else:
+            flags.DEFINE_string(field.name, default, help, module_name=group)
+
+
+def define_workdir() -> None:
+    """Defines where a script writes."""
+    help = "folder for the results (runs/<date-time>-<what>)"
+    flags.DEFINE_string("workdir", None, help, module_name="run")
+    help = "replace the results of an earlier run in workdir"
+    flags.DEFINE_bool("overwrite", False, help, module_name="run")
+
+
+def workdir(name: str) -> Path:
+    """The folder that `--workdir` names, or one under `runs` after the time and `name`."""
+    if FLAGS.workdir is not None:
+        return Path(FLAGS.workdir)
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
+
+
+def config() -> Config:
+    """The Config that the parsed flags give.
+
+    Raises:
+        ValueError: in one line, where a value is out of range.
+    """
+    values: dict[str, Any] = {
+        field.name: FLAGS[field.name].value for field in dataclasses.fields(Config)
+    }
+    try:
+        values["hidden"] = tuple(int(units) for units in values["hidden"])
+    except ValueError:
+        given = ",".join(values["hidden"])
+        raise ValueError(f"hidden={given}: expected whole numbers, as in 30 or 128,64") from None
+    return Config(**values)
+
+
+def config_flags() -> str:
+    """The flags of Config, a line each, as `--flagfile` reads them."""
+    lines = [FLAGS[field.name].serialize() for field in dataclasses.fields(Config)]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+@contextlib.contextmanager
+def user_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Turns exceptions that a user's input causes into one line on stderr and exit status 1."""
+    try:
+        yield
+    except kinds as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags and calls `main`; `--help` shows them by group, a mistake gives one line."""
+
+    def quiet_main(argv: list[str]) -> None:
+        # At absl's default, JAX logs every kind of device that it looks for in vain.
+        if FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)
+        main()
+
+    app.run(quiet_main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    if HELP_FLAGS.intersection(argv[1:]):
+        print(_help())
+        sys.exit(0)
+    try:
+        rest = FLAGS(argv)
+    except flags.Error as error:
+        _usage_error(str(error))
+    if len(rest) > 1:
+        _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
+    return rest
+
+
+def _usage_error(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())} (--help lists all flags)", file=sys.stderr)
+    sys.exit(2)
+
+
+def _help() -> str:
+    main = sys.modules["__main__"]
+    lines = [(main.__doc__ or "").strip()]
+    modules = FLAGS.flags_by_module_dict()
+    for group in GROUPS:
+        lines += ["", f"{group}:"]
+        for flag in modules.get(group, []):
+            choices = getattr(flag, "enum_values", None)
+            text = f"{flag.help}: {', '.join(choices)}" if choices else flag.help
+            lines.append(f"  --{_default(flag):<28} {text}")
+    return "\n".join(lines)
+
+
+def _default(flag: flags.Flag[Any]) -> str:
+    if flag.boolean:
+        return flag.name
+    default = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
+    return f"{flag.name}={'' if default is None else default}"
