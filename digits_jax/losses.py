@@ -48,7 +48,7 @@ def cross_entropy_derivative(
     logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
 ) -> Float[Array, "batch classes"]:
     """softmax(z) - y (Bridle, 1990)."""
-    return jax.nn.softmax(logits) - _one_hot(labels, logits)
+    return jnp.exp(jax.nn.log_softmax(logits)) - _one_hot(labels, logits)
 
 
 def _one_hot(

@@ -87,14 +87,7 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; `--help` shows them by group, a mistake gives one line."""
-
-    def quiet_main(argv: list[str]) -> None:
-        # At absl's default, JAX logs every kind of device that it looks for in vain.
-        if FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)
-        main()
-
-    app.run(quiet_main, flags_parser=_parse)
+    app.run(lambda argv: main(), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -105,6 +98,9 @@ def _parse(argv: list[str]) -> list[str]:
         rest = FLAGS(argv)
     except flags.Error as error:
         _usage_error(str(error))
+    if FLAGS["verbosity"].using_default_value:
+        # At absl's default, JAX logs every kind of device that it looks for in vain.
+        FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]
     if len(rest) > 1:
         _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
     return rest

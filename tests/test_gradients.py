@@ -1,0 +1,129 @@
+"""Gradients: against back-propagation in NumPy, central differences, and each other."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits_jax.activations import ACTIVATIONS
+from digits_jax.gradients import autodiff, manual
+from digits_jax.losses import LOSSES
+from digits_jax.models import Layer, mlp
+from experiments.peers import numpy_backprop
+
+DERIVED = sorted(name for name, activation in ACTIVATIONS.items() if activation.derivative)
+
+
+@st.composite
+def problems(draw):
+    """A random network and batch: image shape, layer sizes, activation, loss, seed, batch size."""
+    hidden = draw(st.lists(st.integers(1, 40), max_size=4))
+    height, width, classes = draw(
+        st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(2, 12))
+    )
+    activation, loss = draw(st.sampled_from(DERIVED)), draw(st.sampled_from(sorted(LOSSES)))
+    seed, batch = draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 20))
+    return (height, width), (height * width, *hidden, classes), activation, loss, seed, batch
+
+
+def draw_problem(image_shape, sizes, seed, batch):
+    """Parameters with non-zero biases, images in [0, 1] and labels: NumPy arrays in float64."""
+    rng = np.random.default_rng(seed)
+    params = [
+        (rng.normal(size=(outputs, inputs)) / np.sqrt(inputs), rng.normal(size=outputs))
+        for inputs, outputs in itertools.pairwise(sizes)
+    ]
+    return params, rng.random((batch, *image_shape)), rng.integers(0, sizes[-1], batch)
+
+
+def as_jax(params, images, labels, dtype):
+    layers = tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in params)
+    return layers, jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
+
+
+def relative_error(actual, expected, per_image):
+    """Largest distance of two arrays, relative to the mean length of what they are a mean of.
+
+    The images' gradients may cancel in their mean, but its rounding error is of their size.
+    """
+    scales = [
+        np.mean([np.linalg.norm(gradient) for gradient in np.asarray(leaf)])
+        for leaf in jax.tree.leaves(per_image)
+    ]
+    distances = [
+        np.linalg.norm(np.subtract(a, e))
+        for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True)
+    ]
+    return max(
+        distance / max(scale, 1e-30) for distance, scale in zip(distances, scales, strict=True)
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def both_gradients(sizes, activation, loss, params, images, labels):
+    model = mlp(sizes, ACTIVATIONS[activation].function)
+    by_autodiff = autodiff(model, LOSSES[loss])
+    by_hand = manual(ACTIVATIONS[activation], LOSSES[loss])
+    per_image = jax.vmap(lambda image, label: by_autodiff(params, image[None], label[None]))
+    return (
+        by_autodiff(params, images, labels),
+        by_hand(params, images, labels),
+        per_image(images, labels),
+    )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
+@given(problem=problems())
+@settings(max_examples=12, deadline=None)
+def test_manual_equals_autodiff(dtype, tolerance, problem):
+    image_shape, sizes, activation, loss, seed, batch = problem
+    with jax.enable_x64(dtype == "float64"):
+        arguments = as_jax(*draw_problem(image_shape, sizes, seed, batch), dtype)
+        by_autodiff, by_hand, per_image = both_gradients(sizes, activation, loss, *arguments)
+        assert jax.tree.leaves(by_hand)[0].dtype == dtype
+        assert relative_error(by_hand, by_autodiff, per_image) <= tolerance
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("activation", DERIVED)
+def test_both_equal_back_propagation_in_numpy(activation, loss):
+    sizes = (12, 7, 5, 4)
+    params, images, labels = draw_problem((3, 4), sizes, seed=1, batch=6)
+    expected = numpy_backprop.value_and_grad(params, images, labels, activation, loss)
+    with jax.enable_x64():
+        arguments = as_jax(params, images, labels, "float64")
+        *both, per_image = both_gradients(sizes, activation, loss, *arguments)
+        for actual in both:
+            assert relative_error(actual, expected, per_image) <= 1e-14
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_autodiff_equals_central_differences(activation, loss):
+    sizes, step = (4, 3, 3, 2), 1e-5
+    with jax.enable_x64():
+        arguments = as_jax(*draw_problem((2, 2), sizes, seed=2, batch=5), "float64")
+        value_and_grad = jax.jit(
+            autodiff(mlp(sizes, ACTIVATIONS[activation].function), LOSSES[loss])
+        )
+        flat, unflatten = jax.flatten_util.ravel_pytree(arguments[0])
+        _, gradient = value_and_grad(*arguments)
+
+        def value(parameters):
+            return value_and_grad(unflatten(parameters), *arguments[1:])[0]
+
+        directions = jnp.eye(flat.size)
+        differences = [(value(flat + step * d) - value(flat - step * d)) / 2 for d in directions]
+        expected = jnp.stack(differences) / step
+        actual, _ = jax.flatten_util.ravel_pytree(gradient)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-9)
+
+
+def test_an_activation_without_a_derivative_has_no_manual_gradient():
+    with pytest.raises(ValueError, match="no derivative written by hand"):
+        manual(ACTIVATIONS["silu"], LOSSES["quadratic"])
