@@ -1,0 +1,26 @@
+"""A pure-functional JAX laboratory for learning handwritten digits."""
+
+from digits_jax import data, export
+from digits_jax.config import Config, Hyperparameters, hyperparameters
+from digits_jax.data import Dataset, Splits
+from digits_jax.evaluation import Metrics
+from digits_jax.models import Layer, Model, Params
+from digits_jax.training import TrainMetrics, TrainState, make_model, make_training
+
+__all__ = [
+    "Config",
+    "Dataset",
+    "Hyperparameters",
+    "Layer",
+    "Metrics",
+    "Model",
+    "Params",
+    "Splits",
+    "TrainMetrics",
+    "TrainState",
+    "data",
+    "export",
+    "hyperparameters",
+    "make_model",
+    "make_training",
+]

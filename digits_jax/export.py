@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -71,11 +71,17 @@ def load(path: str | os.PathLike[str]) -> TrainedModel:
         raise ValueError(f"{path}: damaged, or not a safetensors file: {error}") from None
     if text is None:
         raise ValueError(f"{path}: a safetensors file, but not a model of digits_jax")
-    metadata = json.loads(text)
+    try:
+        return _parse(json.loads(text), tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _parse(metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> TrainedModel:
     if metadata["format"] != FORMAT:
-        raise ValueError(f"{path}: format {metadata['format']}, this version reads {FORMAT}")
+        raise ValueError(f"format {metadata['format']}, this version reads {FORMAT}")
     if metadata["sha256"] != _sha256(tensors):
-        raise ValueError(f"{path}: damaged: the SHA-256 of its tensors is not the one recorded")
+        raise ValueError("damaged: the SHA-256 of its tensors is not the one recorded")
     params = tuple(
         Layer(*(jnp.asarray(tensors[f"layers.{index}.{field}"]) for field in Layer._fields))
         for index in range(len(tensors) // len(Layer._fields))

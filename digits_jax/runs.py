@@ -7,12 +7,11 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from digits_jax import export
 from digits_jax.config import Config, Hyperparameters, hyperparameters
@@ -136,58 +135,38 @@ def train(
     programs = compile_programs(config, splits)
     compile_seconds = time.perf_counter() - compile_started
 
-    numbers, train_set, validation_set, test_set = jax.device_put(
-        (hyperparameters(config), splits.train, splits.validation, splits.test)
-    )
-    state = programs.init(numbers)
-    train_seconds = 0.0
     with open(directory / METRICS_FILE, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Row._fields)
-        for epoch in range(1, config.epochs + 1):
-            epoch_started = time.perf_counter()
-            state, metrics = programs.epoch(numbers, state, train_set)
-            metrics.loss.block_until_ready()
-            seconds = time.perf_counter() - epoch_started
-            train_seconds += seconds
-            validation = programs.evaluate_validation and programs.evaluate_validation(
-                state.params, validation_set
-            )
-            row = Row(
-                epoch=epoch,
-                step=int(state.step),
-                train_loss=_decimal(metrics.loss),
-                train_accuracy=_decimal(metrics.accuracy),
-                validation_loss=validation and _decimal(validation.loss),
-                validation_accuracy=validation and _decimal(validation.accuracy),
-                learning_rate=_decimal(metrics.learning_rate),
-                seconds=round(seconds, 6),
-            )
+        train_seconds = 0.0
+        for state, row in _epochs(config, splits, programs):  # noqa: B007
             writer.writerow(row)
             file.flush()
-            for name in ("train_loss", "validation_loss"):
-                _check_finite(name, getattr(row, name), epoch)
+            _check_finite("train_loss", row.train_loss, row.epoch)
+            _check_finite("validation_loss", row.validation_loss, row.epoch)
+            train_seconds += row.seconds
             on_epoch(row)
 
-    test = programs.evaluate_test(state.params, test_set)
+    test = jax.device_get(programs.evaluate_test(state.params, jax.device_put(splits.test)))
     _check_finite("test_loss", _decimal(test.loss), config.epochs)
-    model = export.TrainedModel(state.params, config, splits.image_shape, splits.num_classes)
+    params = jax.device_get(state.params)
+    model = export.TrainedModel(params, config, splits.image_shape, splits.num_classes)
     export.save(directory / MODEL_FILE, model)
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     summary = {
-        "test_accuracy": _decimal(test.accuracy),
+        "test_accuracy": _accuracy(test, splits.test),
         "test_loss": _decimal(test.loss),
         "test_errors": int(test.errors),
         "test_size": len(splits.test.labels),
         "epochs": config.epochs,
-        "steps": int(state.step),
-        "parameters": count_parameters(state.params),
+        "steps": config.total_steps,
+        "parameters": count_parameters(params),
         "compile_seconds": round(compile_seconds, 4),
         "train_seconds": round(train_seconds, 4),
         "total_seconds": round(time.perf_counter() - started, 4),
         "images_per_second": round(config.total_steps * config.batch_size / train_seconds),
         "device": jax.devices()[0].device_kind,
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": {"python": platform.python_version(), **versions},
         "seed": config.seed,
         "config": dataclasses.asdict(config),
     }
@@ -195,9 +174,47 @@ def train(
     return summary
 
 
+def _epochs(config: Config, splits: Splits, programs: Programs) -> Iterator[tuple[TrainState, Row]]:
+    """Trains, an epoch at each turn: Python is entered once an epoch."""
+    # All that the run reads, sent once: inside the loop nothing goes to the device.
+    numbers, train_set, validation_set = jax.device_put(
+        (hyperparameters(config), splits.train, splits.validation)
+    )
+    state = programs.init(numbers)
+    for epoch in range(1, config.epochs + 1):
+        started = time.perf_counter()
+        state, metrics = programs.epoch(numbers, state, train_set)
+        metrics.loss.block_until_ready()
+        seconds = time.perf_counter() - started
+        validation = None
+        if programs.evaluate_validation:
+            validation = programs.evaluate_validation(state.params, validation_set)
+        step, metrics, validation = jax.device_get((state.step, metrics, validation))
+        yield (
+            state,
+            Row(
+                epoch=epoch,
+                step=int(step),
+                train_loss=_decimal(metrics.loss),
+                train_accuracy=_decimal(metrics.accuracy),
+                validation_loss=_decimal(validation.loss) if validation else None,
+                validation_accuracy=(
+                    _accuracy(validation, splits.validation) if validation else None
+                ),
+                learning_rate=_decimal(metrics.learning_rate),
+                seconds=round(seconds, 6),
+            ),
+        )
+
+
 def _decimal(scalar: Any) -> float:
-    """A float32 as the shortest decimal that names it: 0.9361, not 0.9361000061035156."""
-    return float(str(np.asarray(scalar)))
+    """A float32 as the shortest decimal that names it: 0.1, not 0.10000000149011612."""
+    return float(str(scalar))
+
+
+def _accuracy(metrics: Metrics, dataset: Dataset) -> float:
+    """The share classified right, from the counts: float32 would round it."""
+    return (len(dataset.labels) - int(metrics.errors)) / len(dataset.labels)
 
 
 def _check_finite(name: str, loss: float | None, epoch: int) -> None:

@@ -50,7 +50,7 @@ class Training(NamedTuple):
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate: Callable[[Params, Dataset], Metrics]
     run: Callable[
-        [Hyperparameters, Dataset, Dataset], tuple[TrainState, tuple[TrainMetrics, Metrics]]
+        [Hyperparameters, Dataset, Dataset], tuple[TrainState, tuple[TrainMetrics, Metrics | None]]
     ]
 
 
@@ -134,12 +134,13 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
 
     def run(
         hyperparameters: Hyperparameters, train: Dataset, validation: Dataset
-    ) -> tuple[TrainState, tuple[TrainMetrics, Metrics]]:
+    ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
         def one_epoch(
             state: TrainState, _: None
-        ) -> tuple[TrainState, tuple[TrainMetrics, Metrics]]:
+        ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
             state, metrics = epoch(hyperparameters, state, train)
-            return state, (metrics, evaluate(state.params, validation))
+            scored = evaluate(state.params, validation) if len(validation.labels) else None
+            return state, (metrics, scored)
 
         return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)
 

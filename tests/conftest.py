@@ -1,8 +1,82 @@
 """Every test runs with the shapes in signatures checked, and no implicit rank promotion."""
 
+import gzip
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
+import numpy as np
+import pytest
 from jaxtyping import install_import_hook
 
 # Modules imported from here on check their jaxtyping annotations at every call.
 install_import_hook(["digits_jax", "experiments"], "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = Path(__file__).parent.parent
+
+
+def idx_bytes(array):
+    """An array of unsigned bytes in the IDX format, written from the format's description."""
+    array = np.asarray(array, np.uint8)
+    header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+@pytest.fixture(name="idx_bytes")
+def idx_bytes_fixture():
+    return idx_bytes
+
+
+@pytest.fixture
+def write_idx_folder():
+    """Writes a data set as the four IDX files: (folder, train=(images, labels), test=(...))."""
+
+    def write(folder, train, test, compress=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        for prefix, (images, labels) in {"train": train, "t10k": test}.items():
+            for kind, array in {"images-idx3": images, "labels-idx1": labels}.items():
+                name = f"{prefix}-{kind}-ubyte"
+                if compress:
+                    (folder / f"{name}.gz").write_bytes(gzip.compress(idx_bytes(array)))
+                else:
+                    (folder / name).write_bytes(idx_bytes(array))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def tiny_split():
+    """Makes `count` random images of `shape` that a network can learn, and their labels."""
+
+    def make(count, shape=(5, 7), classes=3, seed=0):
+        rng = np.random.default_rng(seed)
+        patterns = np.random.default_rng(99).integers(0, 200, (classes, *shape))
+        labels = np.arange(count) % classes
+        noise = rng.integers(0, 56, (count, *shape))
+        return (patterns[labels] + noise).astype(np.uint8), labels.astype(np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def run_module():
+    """Runs `python -m MODULE FLAGS` as a user would, from the checkout."""
+
+    def run(module, *flags, **options):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, flags)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            **options,
+        )
+
+    return run

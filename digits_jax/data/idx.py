@@ -10,8 +10,8 @@ import math
 import os
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
     capacity = size * DEFLATE_MAX_RATIO if compressed else size
     try:
         with gzip.open(path, "rb") if compressed else open(path, "rb") as stream:
-            return _parse(stream, capacity, ndim)  # type: ignore[arg-type]
+            return _parse(stream, capacity, ndim)
     except gzip.BadGzipFile as error:
         raise ValueError(f"{path}: not a valid gzip file: {error}") from None
     except zlib.error as error:
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _parse(stream: BinaryIO, capacity: int, ndim: int) -> np.ndarray:
+def _parse(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
     """Reads one IDX array from `stream`, whose file can hold `capacity` bytes at most."""
     magic = _read_at_most(stream, 4)
     if len(magic) < 4:
@@ -92,7 +92,7 @@ def _parse(stream: BinaryIO, capacity: int, ndim: int) -> np.ndarray:
     return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
-def _read_at_most(stream: BinaryIO, count: int) -> bytes:
+def _read_at_most(stream: BufferedIOBase, count: int) -> bytes:
     """Reads up to `count` bytes, in pieces: `stream.read(count)` would allocate them all first."""
     pieces = bytearray()
     while len(pieces) < count:

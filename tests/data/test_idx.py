@@ -1,0 +1,149 @@
+"""The IDX reader: real MNIST, every kind of broken file, and any bytes at all."""
+
+import contextlib
+import gzip
+import hashlib
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits_jax.data import EMBEDDED_MNIST, idx
+
+# Of the original distribution's files, decompressed.
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+@pytest.mark.parametrize("name", SHA256)
+def test_the_embedded_files_are_the_original_ones(name):
+    content = gzip.decompress((EMBEDDED_MNIST / f"{name}.gz").read_bytes())
+    assert hashlib.sha256(content).hexdigest() == SHA256[name]
+
+
+def test_mnist_is_read_whole():
+    train, test, num_classes = idx.read_folder(EMBEDDED_MNIST)
+    assert train.images.shape == (60_000, 28, 28)
+    assert test.images.shape == (10_000, 28, 28)
+    assert num_classes == 10
+    # Published: the first training labels, images of each class, mean and deviation of a pixel.
+    assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert np.bincount(test.labels).tolist() == [
+        *(980, 1135, 1032, 1010, 982),
+        *(892, 958, 1028, 974, 1009),
+    ]
+    assert train.images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert train.images.std() / 255 == pytest.approx(0.3081, abs=1e-4)
+
+
+def header(*dimensions, element_type=0x08, zeros=0):
+    return struct.pack(f">HBB{len(dimensions)}I", zeros, element_type, len(dimensions), *dimensions)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated: no IDX header"),
+        (header(2, 3, 3)[:9], "truncated: the IDX header ends too early"),
+        (header(2, 3, 3) + bytes(17), "truncated: .* 2 x 3 x 3 = 18 bytes, only 17 are there"),
+        (header(2, 3, 3) + bytes(19), "too long: more bytes follow the 2 x 3 x 3 = 18"),
+        (header(18) + bytes(18), "1 dimensions, expected 3"),
+        (header(2, 3, 3, element_type=0x0D) + bytes(72), "element type 0x0d, expected 0x08"),
+        (header(2, 3, 3, zeros=0x5089) + bytes(18), "not an IDX file: it starts with 5089"),
+    ],
+)
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_broken_file_gives_one_line_that_names_it(tmp_path, content, message, compress):
+    path = tmp_path / ("images.gz" if compress else "images")
+    path.write_bytes(gzip.compress(content) if compress else content)
+    with pytest.raises(ValueError, match=message) as error:
+        idx.read(path, ndim=3)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"plainly not gzip", "not a valid gzip file"),
+        (b"", "truncated"),
+        (gzip.compress(header(2, 3, 3) + bytes(range(18)))[:-9], "truncated"),
+        (gzip.compress(header(2, 3, 3) + bytes(18))[:-8] + bytes(8), "not a valid gzip file: CRC"),
+        (gzip.compress(header(2, 3, 3) + bytes(18)) + b"more", "not a valid gzip file"),
+    ],
+)
+def test_broken_gzip_data(tmp_path, content, message):
+    path = tmp_path / "images.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        idx.read(path, ndim=3)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_lying_header_costs_no_memory(tmp_path, compress):
+    content = header(2**32 - 1, 28, 28) + bytes(84)
+    path = tmp_path / ("images.gz" if compress else "images")
+    path.write_bytes(gzip.compress(content) if compress else content)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="truncated"):
+        idx.read(path, ndim=3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_gzip_data_that_expands_past_the_header_is_not_expanded(tmp_path):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(header(1, 2, 2) + bytes(100 << 20), compresslevel=1))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="too long"):
+        idx.read(path, ndim=3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+valid = st.builds(
+    lambda shape, fill: header(*shape) + bytes([fill]) * int(np.prod(shape)),
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)),
+    st.integers(0, 255),
+)
+almost_valid = st.builds(
+    lambda content, cut, at, byte: (content[:at] + byte + content[at + 1 :])[: len(content) - cut],
+    valid,
+    st.integers(0, 3),
+    st.integers(0, 40),
+    st.binary(min_size=1, max_size=1),
+)
+compressed = st.builds(
+    lambda content, at, byte: (lambda z: z[:at] + byte + z[at + len(byte) :])(
+        gzip.compress(content, mtime=0)
+    ),
+    st.one_of(valid, almost_valid, st.binary()),
+    st.integers(0, 60),
+    st.binary(max_size=1),
+)
+
+
+@given(
+    content=st.one_of(st.binary(), valid, almost_valid, compressed),
+    ndim=st.sampled_from([1, 3]),
+    name=st.sampled_from(["file", "file.gz"]),
+)
+@settings(max_examples=500, deadline=None)
+def test_any_bytes_give_an_array_or_a_value_error(tmp_path_factory, content, ndim, name):
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(content)
+    with contextlib.suppress(ValueError):
+        array = idx.read(path, ndim)
+        assert array.dtype == np.uint8
+        assert array.ndim == ndim
+        plain = gzip.decompress(content) if name.endswith(".gz") else content
+        assert header(*array.shape) + array.tobytes() == plain

@@ -1,0 +1,185 @@
+"""`python -m experiments.train` as a user runs it: real processes, real files."""
+
+import csv
+import gzip
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits_jax import export
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--train_size=500", "--validation_size=500", "--epochs=2")
+
+
+def test_a_run_writes_its_files_and_a_short_report(run_module, tmp_path):
+    workdir = tmp_path / "run"
+    process = run_module("experiments.train", *QUICK, "--seed=3", f"--workdir={workdir}")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""  # piped: no progress bar
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert sorted(path.name for path in workdir.iterdir()) == [
+        "flags.txt",
+        "metrics.csv",
+        "model.safetensors",
+        "summary.json",
+    ]
+    assert f"{summary['test_accuracy']:.2%}, {summary['test_errors']:,} errors in 10,000" in (
+        process.stdout
+    )
+    assert "(the classic run: 92.78%)" in process.stdout
+    assert str(workdir) in process.stdout
+    assert len(process.stdout.splitlines()) == 4
+    assert summary["seed"] == summary["config"]["seed"] == 3
+    assert summary["versions"]["jax"]
+    assert summary["parameters"] == 23_860
+    assert 0 < summary["train_seconds"] < summary["total_seconds"]
+    assert export.load(workdir / "model.safetensors").config.seed == 3
+    with open(workdir / "metrics.csv", newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["50", "100"]
+
+
+def test_the_flags_of_a_run_repeat_it_to_the_byte(run_module, tmp_path):
+    flags = (*QUICK, "--hidden=12,9", "--activation=gelu", "--loss=cross_entropy")
+    flags += ("--optimizer=adamw", "--learning_rate=0.01", "--schedule=cosine", "--seed=5")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run_module("experiments.train", *flags, f"--workdir={first}").returncode == 0
+    again = (f"--flagfile={first}/flags.txt", f"--workdir={second}")
+    assert run_module("experiments.train", *again).returncode == 0
+    assert (first / "flags.txt").read_text() == (second / "flags.txt").read_text()
+    models = [(run / "model.safetensors").read_bytes() for run in (first, second)]
+    assert models[0] == models[1]
+
+
+def test_a_non_empty_workdir_is_refused_unless_overwritten(run_module, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    flags = (*QUICK, f"--workdir={tmp_path}")
+    process = run_module("experiments.train", *flags)
+    assert_one_line_error(process, "is not empty: choose another workdir, or give --overwrite")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    process = run_module("experiments.train", *flags, "--overwrite")
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_data_set_of_ones_own(run_module, tmp_path, write_idx_folder, tiny_split):
+    write_idx_folder(tmp_path / "shapes", tiny_split(60), tiny_split(12, seed=1))
+    process = run_module(
+        "experiments.train",
+        f"--data_dir={tmp_path / 'shapes'}",
+        "--train_size=45",
+        "--validation_size=15",
+        "--batch_size=5",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "100.00%, 0 errors in 12" in process.stdout
+    assert "classic" not in process.stdout
+
+
+def test_help_is_grouped_and_fits_a_screen(run_module):
+    process = run_module("experiments.train", "--help")
+    assert process.returncode == 0
+    lines = process.stdout.splitlines()
+    assert [line for line in lines if line.endswith(":")] == [
+        "data:",
+        "network:",
+        "training:",
+        "run:",
+    ]
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 100
+
+
+def assert_one_line_error(process, message):
+    assert process.returncode in (1, 2)
+    assert message in process.stderr
+    assert len(process.stderr.splitlines()) == 1, process.stderr
+    assert process.stderr.startswith("error: ")
+    assert process.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--learning_rat=1"], "Did you mean: learning_rate ?"),
+        (["--epochs=many"], "--epochs=many"),
+        (["--epochs=0"], "epochs=0: must be a finite number of at least 1"),
+        (["--learning_rate=-1"], "learning_rate=-1.0: must be a finite number of at least 0.0"),
+        (["--hidden=30,big"], "hidden=30,big: expected whole numbers"),
+        (["--activation=step"], "<sigmoid|tanh|relu|gelu|silu>"),
+        (["--dataset=minst"], "known are 'mnist' and 'tfds:NAME'"),
+        (["--train_size=60000"], "overlap: there are 60000 training images in all"),
+        (["--batch_size=10001"], "batch_size=10001 is larger than train_size=10000"),
+        (["--gradients=manual", "--activation=silu"], "activation=silu has no hand-written"),
+        (["--data_dir=/no/such/folder"], "/no/such/folder: no such folder"),
+        (["--flagfile=/no/such/file"], "/no/such/file"),
+        (["--workdir=README.md"], "README.md is not a folder"),
+        (["classic"], "unexpected argument 'classic'"),
+    ],
+)
+def test_a_mistake_in_the_flags_gives_one_line(run_module, tmp_path, flags, message):
+    workdir = [] if "--workdir" in flags[0] else [f"--workdir={tmp_path / 'run'}"]
+    assert_one_line_error(run_module("experiments.train", *workdir, *flags), message)
+    assert not (tmp_path / "run").exists()
+
+
+def idx(*shape, element_type=8, size=None):
+    header = struct.pack(f">HBB{len(shape)}I", 0, element_type, len(shape), *shape)
+    return header + bytes(int(np.prod(shape)) if size is None else size)
+
+
+BROKEN = {
+    "truncated": ("train-images-idx3-ubyte.gz", gzip.compress(idx(60, 5, 7, size=99))),
+    "too long": ("train-images-idx3-ubyte.gz", gzip.compress(idx(60, 5, 7, size=9999))),
+    "not a valid gzip file": ("train-images-idx3-ubyte.gz", idx(60, 5, 7)),
+    "element type 0x0d": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(60, element_type=13))),
+    "holds 59 labels": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(59))),
+    "test label 3 is not among the 3 classes": (
+        "t10k-labels-idx1-ubyte.gz",
+        gzip.compress(idx(12, size=0) + bytes([3] * 12)),
+    ),
+    "test images 7 x 5": ("t10k-images-idx3-ubyte.gz", gzip.compress(idx(12, 7, 5))),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_data_set_gives_one_line(
+    run_module, tmp_path, write_idx_folder, tiny_split, message
+):
+    folder = write_idx_folder(tmp_path / "data", tiny_split(60), tiny_split(12, seed=1))
+    name, content = BROKEN[message]
+    (folder / name).write_bytes(content)
+    flags = (f"--data_dir={folder}", "--train_size=40", "--validation_size=10")
+    process = run_module("experiments.train", *flags, f"--workdir={tmp_path / 'run'}")
+    assert_one_line_error(process, message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_diverges_names_the_epoch(run_module, tmp_path):
+    workdir = tmp_path / "run"
+    process = run_module(
+        "experiments.train",
+        *QUICK,
+        "--activation=relu",
+        "--loss=cross_entropy",
+        "--learning_rate=1e38",
+        f"--workdir={workdir}",
+    )
+    assert_one_line_error(process, "in epoch 1: try a smaller learning rate")
+    assert not (workdir / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "experiments" / "recipes").glob("*.flags")))
+def test_every_recipe_parses(run_module, tmp_path, recipe):
+    # The last flag wins: an impossible size stops the run after all flags are checked.
+    process = run_module(
+        "experiments.train",
+        f"--flagfile={recipe}",
+        "--train_size=60001",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert_one_line_error(process, "there are 60000 training images in all")

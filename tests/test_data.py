@@ -1,0 +1,82 @@
+"""Loading: what goes into which split, and what a broken data set gets."""
+
+import numpy as np
+import pytest
+
+from digits_jax import data
+from digits_jax.data import idx
+
+
+def test_the_default_splits_of_mnist():
+    splits = data.load()
+    source = idx.read_folder(data.EMBEDDED_MNIST)
+    np.testing.assert_array_equal(splits.train.images, source.train.images[:10_000])
+    np.testing.assert_array_equal(splits.validation.labels, source.train.labels[50_000:])
+    np.testing.assert_array_equal(splits.test.images, source.test.images)
+    assert splits.num_classes == 10
+    assert splits.image_shape == (28, 28)
+    assert splits.train.images.dtype == np.uint8
+    assert splits.train.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_folder_of_ones_own(tmp_path, write_idx_folder, tiny_split, compress):
+    train, test = tiny_split(20), tiny_split(6, seed=1)
+    write_idx_folder(tmp_path, train, test, compress)
+    splits = data.load("mnist", tmp_path, train_size=12, validation_size=8)
+    assert (splits.image_shape, splits.num_classes) == ((5, 7), 3)
+    np.testing.assert_array_equal(splits.train.images, train[0][:12])
+    np.testing.assert_array_equal(splits.validation.images, train[0][12:])
+    np.testing.assert_array_equal(splits.test.labels, test[1])
+
+
+def test_no_validation_images(tmp_path, write_idx_folder, tiny_split):
+    write_idx_folder(tmp_path, tiny_split(20), tiny_split(6))
+    splits = data.load("mnist", tmp_path, train_size=20, validation_size=0)
+    assert len(splits.train.images) == 20
+    assert splits.validation.images.shape == (0, 5, 7)
+
+
+@pytest.mark.parametrize(("train_size", "validation_size"), [(13, 8), (21, 0), (1, 20)])
+def test_splits_may_not_overlap(
+    tmp_path, write_idx_folder, tiny_split, train_size, validation_size
+):
+    write_idx_folder(tmp_path, tiny_split(20), tiny_split(6))
+    with pytest.raises(ValueError, match="overlap: there are 20 training images in all"):
+        data.load("mnist", tmp_path, train_size, validation_size)
+
+
+def broken_folders(tiny_split):
+    images, labels = tiny_split(20)
+    test = tiny_split(6)
+    return {
+        "20 images, .* holds 19 labels": ((images, labels[:19]), test),
+        "5 images, .* holds 6 labels": ((images, labels), (test[0][:5], test[1])),
+        "training images are 5 x 7 pixels, test images 5 x 6": (
+            (images, labels),
+            (test[0][:, :, :6], test[1]),
+        ),
+        "test label 3 is not among the 3 classes": ((images, labels), (test[0], test[1] + 1)),
+        "holds no pixels": ((images[:0], labels[:0]), test),
+    }
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_a_folder_that_does_not_fit_together(tmp_path, write_idx_folder, tiny_split, case):
+    message, (train, test) = list(broken_folders(tiny_split).items())[case]
+    write_idx_folder(tmp_path, train, test)
+    with pytest.raises(ValueError, match=message) as error:
+        data.load("mnist", tmp_path, 10, 5)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path, write_idx_folder, tiny_split):
+    write_idx_folder(tmp_path, tiny_split(20), tiny_split(6))
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(ValueError, match=r"neither t10k-labels-idx1-ubyte nor .*gz is there"):
+        data.load("mnist", tmp_path, 10, 5)
+
+
+def test_an_unknown_dataset_lists_the_known_ones():
+    with pytest.raises(ValueError, match="known are 'mnist' and 'tfds:NAME'"):
+        data.load("minst")

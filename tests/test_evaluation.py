@@ -1,0 +1,35 @@
+"""Evaluation is exact: every example counts once, the last incomplete batch included."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from digits_jax.data import Dataset
+from digits_jax.evaluation import EVALUATION_BATCH, make_evaluate
+from digits_jax.losses import LOSSES
+from digits_jax.models import mlp
+
+
+@pytest.mark.parametrize("count", [1, EVALUATION_BATCH, 2 * EVALUATION_BATCH + 503])
+def test_metrics_equal_those_counted_by_hand(count):
+    rng = np.random.default_rng(count)
+    images = rng.integers(0, 256, (count, 3, 2), dtype=np.uint8)
+    labels = rng.integers(0, 4, count).astype(np.int32)
+    model = mlp((6, 4), jnp.tanh)
+    params = model.init(jax.random.key(0))
+
+    z = images.reshape(count, 6) / 255 @ np.asarray(params[0].weights, np.float64).T
+    probabilities = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    confusion = np.zeros((4, 4), int)
+    for label, predicted in zip(labels, z.argmax(axis=1), strict=True):
+        confusion[label, predicted] += 1
+
+    metrics = jax.jit(make_evaluate(model, LOSSES["cross_entropy"]))(
+        params, Dataset(images, labels)
+    )
+    assert metrics.errors == count - np.trace(confusion)
+    assert metrics.accuracy == pytest.approx(np.trace(confusion) / count, abs=1e-6)
+    np.testing.assert_array_equal(metrics.confusion, confusion)
+    expected_loss = -np.log(probabilities[np.arange(count), labels]).mean()
+    assert metrics.loss == pytest.approx(expected_loss, rel=1e-5)

@@ -1,0 +1,44 @@
+"""Losses: values worked out by hand, and derivatives against central differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from digits_jax.losses import LOSSES
+
+
+def test_quadratic_of_outputs_worked_out_by_hand():
+    # sigmoid(log 3) = 3/4, sigmoid(0) = 1/2: half of (1/4)^2 + (1/2)^2, then of (3/4)^2 + (1/2)^2.
+    logits = jnp.array([[np.log(3.0), 0.0], [np.log(3.0), 0.0]])
+    value = LOSSES["quadratic"].function(logits, jnp.array([0, 1]))
+    np.testing.assert_allclose(value, [5 / 32, 13 / 32], rtol=1e-6)
+
+
+def test_cross_entropy_of_outputs_worked_out_by_hand():
+    # Equal logits give each of ten classes a tenth; logits (log 3, 0) give 3/4 and 1/4.
+    value = LOSSES["cross_entropy"].function(jnp.zeros((1, 10)), jnp.array([7]))
+    np.testing.assert_allclose(value, [np.log(10)], rtol=1e-6)
+    logits = jnp.array([[np.log(3.0), 0.0]])
+    value = LOSSES["cross_entropy"].function(logits, jnp.array([1]))
+    np.testing.assert_allclose(value, [np.log(4)], rtol=1e-6)
+
+
+def test_cross_entropy_of_huge_logits_is_finite():
+    logits = jnp.array([[1e4, -1e4], [-1e4, 1e4]])
+    value = LOSSES["cross_entropy"].function(logits, jnp.array([0, 0]))
+    np.testing.assert_allclose(value, [0, 2e4])
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_derivatives_are_slopes(name):
+    function, derivative = LOSSES[name]
+    with jax.enable_x64():
+        rng, step = np.random.default_rng(0), 1e-5
+        logits = jnp.asarray(rng.normal(size=(6, 4)))
+        labels = jnp.asarray(rng.integers(0, 4, 6))
+        for column in range(4):
+            nudge = step * np.eye(4)[column]
+            difference = function(logits + nudge, labels) - function(logits - nudge, labels)
+            slopes = derivative(logits, labels)[:, column]
+            np.testing.assert_allclose(slopes, difference / (2 * step), atol=1e-9)

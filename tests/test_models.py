@@ -1,0 +1,52 @@
+"""The multi-layer perceptron: its shapes, its initial parameters, its output."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from digits_jax.models import Layer, count_parameters, lecun_normal, mlp, standard_normal
+
+
+def test_the_classic_network_has_23860_parameters():
+    model = mlp((784, 30, 10), jax.nn.sigmoid)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    assert [layer.weights.shape for layer in params] == [(30, 784), (10, 30)]
+    assert count_parameters(params) == 784 * 30 + 30 + 30 * 10 + 10 == 23_860
+
+
+def test_lecun_normal_has_unit_variance_over_its_inputs():
+    weights, biases = lecun_normal(jax.random.key(0), 784, 300)
+    assert jnp.std(weights) * 28 == pytest.approx(1, rel=0.01)
+    assert jnp.mean(weights) == pytest.approx(0, abs=3 / 28 / np.sqrt(784 * 300))
+    assert not biases.any()
+
+
+def test_standard_normal_weights_and_biases():
+    weights, biases = standard_normal(jax.random.key(0), 200, 1_000)
+    assert jnp.std(weights) == pytest.approx(1, rel=0.01)
+    assert jnp.std(biases) == pytest.approx(1, rel=0.1)
+
+
+def test_layers_of_one_shape_are_drawn_apart():
+    params = mlp((9, 9, 9), jnp.tanh).init(jax.random.key(0))
+    assert not jnp.array_equal(params[0].weights, params[1].weights)
+
+
+def test_logits_worked_out_by_hand():
+    params = (
+        Layer(jnp.array([[1.0, 2.0], [0.0, -1.0]]), jnp.array([0.5, 0.0])),
+        Layer(jnp.array([[2.0, 1.0], [-1.0, 3.0]]), jnp.array([0.0, 1.0])),
+    )
+    images = jnp.array([[[1.0, 1.0]], [[0.0, 2.0]]])
+    # Hidden: relu(3.5, -1) = (3.5, 0), relu(4.5, -2) = (4.5, 0).
+    logits = mlp((2, 2, 2), jax.nn.relu).apply(params, images)
+    np.testing.assert_array_equal(logits, [[7.0, -2.5], [9.0, -3.5]])
+
+
+def test_without_hidden_layers_the_model_is_affine():
+    model = mlp((4, 3), jnp.tanh)
+    params = model.init(jax.random.key(0))
+    images = jax.random.uniform(jax.random.key(1), (5, 2, 2))
+    expected = np.asarray(images).reshape(5, 4) @ np.asarray(params[0].weights).T
+    np.testing.assert_allclose(model.apply(params, images), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,161 @@
+"""Training: steps, epochs and runs as pure functions, each a single program."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from digits_jax import Config, Dataset, data, hyperparameters, make_training
+from digits_jax.gradients import autodiff
+from digits_jax.losses import LOSSES
+from experiments.peers import numpy_backprop
+
+SMALL = Config(
+    train_size=40, validation_size=0, hidden=(6,), batch_size=10, epochs=3, learning_rate=0.5
+)
+
+
+@pytest.fixture
+def digits(tiny_split):
+    images, labels = tiny_split(40)
+    return Dataset(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+
+
+@pytest.fixture
+def training():
+    return make_training(SMALL, (5, 7), 3)
+
+
+def assert_same(actual, expected):
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, e = jax.random.key_data(a), jax.random.key_data(e)
+        np.testing.assert_array_equal(a, e)
+
+
+def test_a_step_is_the_update_that_numpy_makes(digits, training):
+    numbers = hyperparameters(SMALL)
+    state = training.init(numbers)
+    batch = Dataset(digits.images[:10], digits.labels[:10])
+    after, metrics = training.train_step(numbers, state, batch)
+    layers = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in state.params]
+    loss, gradient = numpy_backprop.value_and_grad(
+        layers, np.asarray(batch.images) / 255, np.asarray(batch.labels), "sigmoid", "quadratic"
+    )
+    assert metrics.loss == pytest.approx(loss, rel=1e-6)
+    for layer, (weights, biases), (dw, db) in zip(after.params, layers, gradient, strict=True):
+        np.testing.assert_allclose(layer.weights, weights - 0.5 * dw, atol=1e-7)
+        np.testing.assert_allclose(layer.biases, biases - 0.5 * db, atol=1e-7)
+    assert after.step == 1
+
+
+@pytest.mark.parametrize(("batch_size", "used"), [(10, 40), (20, 40), (1, 40), (40, 40)])
+def test_an_epoch_takes_every_image_once(digits, batch_size, used):
+    # With learning rate 0 the mean over the batches is the mean over the whole split.
+    config = dataclasses.replace(SMALL, learning_rate=0.0, batch_size=batch_size)
+    training = make_training(config, (5, 7), 3)
+    numbers = hyperparameters(config)
+    state, metrics = jax.jit(training.epoch)(numbers, training.init(numbers), digits)
+    whole = training.evaluate(state.params, digits)
+    assert metrics.loss == pytest.approx(float(whole.loss), rel=1e-6)
+    assert metrics.accuracy == pytest.approx(float(whole.accuracy), rel=1e-6)
+    assert state.step == used // batch_size
+
+
+def test_epochs_are_shuffled_anew_and_seeds_differ(digits, training):
+    config = dataclasses.replace(SMALL, learning_rate=0.0, batch_size=39)
+    training = make_training(config, (5, 7), 3)
+    epoch = jax.jit(training.epoch)
+    numbers = hyperparameters(config)
+    state = training.init(numbers)
+    losses = []
+    for _ in range(5):  # each epoch leaves out another image, so that its loss differs
+        state, metrics = epoch(numbers, state, digits)
+        losses.append(float(metrics.loss))
+    assert len(set(losses)) > 1
+    other = training.init(numbers._replace(seed=np.uint32(1)))
+    assert not jnp.array_equal(other.params[0].weights, state.params[0].weights)
+
+
+def test_a_run_is_its_epochs_one_after_another(digits, training):
+    numbers = hyperparameters(SMALL)
+    epoch = jax.jit(training.epoch)
+    state = jax.jit(training.init)(numbers)
+    losses = []
+    for _ in range(SMALL.epochs):
+        state, metrics = epoch(numbers, state, digits)
+        losses.append(metrics.loss)
+    at_once, (history, scored) = jax.jit(training.run)(numbers, digits, digits)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-6)
+    for one, other in zip(
+        jax.tree.leaves(at_once.params), jax.tree.leaves(state.params), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert scored.errors[-1] == training.evaluate(at_once.params, digits).errors
+
+
+def test_the_same_seed_gives_the_same_bits(digits, training):
+    numbers = hyperparameters(SMALL)
+    run = jax.jit(training.run)
+    assert_same(run(numbers, digits, digits), run(numbers, digits, digits))
+
+
+def test_numbers_of_a_config_share_one_program(digits, training):
+    run = jax.jit(training.run)
+    for seed, rate in [(0, 0.1), (1, 0.1), (2, 3.0)]:
+        config = dataclasses.replace(SMALL, seed=seed, learning_rate=rate)
+        run(hyperparameters(config), digits, digits)
+    assert run._cache_size() == 1
+
+
+def test_a_sweep_is_a_vmap_over_hyperparameters(digits, training):
+    numbers = hyperparameters(SMALL)
+    rates = jnp.array([0.1, 0.5])
+    axes = type(numbers)(None, 0, None, None)
+    run = jax.vmap(training.run, in_axes=(axes, None, None))
+    _, (history, _) = jax.jit(run)(numbers._replace(learning_rate=rates), digits, digits)
+    _, (alone, _) = jax.jit(training.run)(numbers, digits, digits)
+    np.testing.assert_allclose(history.loss[1], alone.loss, rtol=1e-5)
+    assert history.loss[0, -1] != history.loss[1, -1]
+
+
+def test_the_accuracy_of_a_step_costs_no_second_forward_pass():
+    config = Config()
+    splits = data.load()
+    training = make_training(config, splits.image_shape, splits.num_classes)
+    batch = Dataset(splits.train.images[:10], splits.train.labels[:10])
+    numbers = hyperparameters(config)
+    state = jax.eval_shape(training.init, numbers)
+    images = jnp.zeros((10, 28, 28))
+
+    def flops(function, *arguments):
+        return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+
+    gradient = flops(
+        autodiff(training.model, LOSSES["quadratic"]), state.params, images, batch.labels
+    )
+    assert flops(training.train_step, numbers, state, batch) < 1.1 * gradient
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "gradients"),
+    [("sgd", "autodiff"), ("nesterov", "manual"), ("adamw", "autodiff"), ("lion", "manual")],
+)
+def test_every_optimizer_learns(digits, optimizer, gradients):
+    rate = {"sgd": 3.0, "nesterov": 0.5, "adamw": 0.05, "lion": 0.01}[optimizer]
+    config = dataclasses.replace(
+        SMALL,
+        optimizer=optimizer,
+        gradients=gradients,
+        learning_rate=rate,
+        epochs=20,
+        schedule="warmup_cosine",
+        weight_decay=1e-4,
+        clip_norm=5.0,
+    )
+    training = make_training(config, (5, 7), 3)
+    state, (history, _) = jax.jit(training.run)(hyperparameters(config), digits, digits)
+    assert history.learning_rate[-1] < 0.05 * rate
+    assert training.evaluate(state.params, digits).accuracy == 1.0
