@@ -37,9 +37,9 @@ def load(
     if dataset == "mnist":
         source = idx.read_folder(EMBEDDED_MNIST if data_dir is None else data_dir)
     elif dataset.startswith(TFDS_PREFIX):
-        from digits_jax.data import tfds
+        import digits_jax.data.tfds  # heavy: only where it is asked for
 
-        source = tfds.read(dataset.removeprefix(TFDS_PREFIX), data_dir)
+        source = digits_jax.data.tfds.read(dataset.removeprefix(TFDS_PREFIX), data_dir)
     else:
         raise ValueError(
             f"unknown dataset {dataset!r}: known are 'mnist' and 'tfds:NAME', "

@@ -33,7 +33,7 @@ def f_prime(name: str, z: Floats) -> Floats:
     """Its derivative at z."""
     match name:
         case "sigmoid":
-            return np.exp(-z) / (1 + np.exp(-z)) ** 2
+            return np.asarray(np.exp(-z) / (1 + np.exp(-z)) ** 2)
         case "tanh":
             return 1 / np.cosh(z) ** 2
         case "relu":
