@@ -48,7 +48,7 @@ def define_workdir() -> None:
 def workdir(name: str) -> Path:
     """The folder that `--workdir` names, or one under `runs` after the time and `name`."""
     if FLAGS.workdir is not None:
-        return Path(FLAGS.workdir)
+        return Path(FLAGS.workdir).expanduser()
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path("runs") / f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
 

@@ -49,7 +49,7 @@ def main() -> None:
     with flags.user_errors(ValueError, OSError):
         config = flags.config()
         if flags.FLAGS.workdir is not None:
-            runs.check_directory(Path(flags.FLAGS.workdir), flags.FLAGS.overwrite)
+            runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
         splits = data.load(
             config.dataset, config.data_dir, config.train_size, config.validation_size
         )

@@ -38,7 +38,7 @@ def test_derivatives_are_slopes(name):
         logits = jnp.asarray(rng.normal(size=(6, 4)))
         labels = jnp.asarray(rng.integers(0, 4, 6))
         for column in range(4):
-            nudge = step * np.eye(4)[column]
+            nudge = step * np.eye(4)[None, column]
             difference = function(logits + nudge, labels) - function(logits - nudge, labels)
             slopes = derivative(logits, labels)[:, column]
             np.testing.assert_allclose(slopes, difference / (2 * step), atol=1e-9)

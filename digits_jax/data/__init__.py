@@ -34,6 +34,8 @@ def load(
         ValueError: in one line, where the data set is unknown, its files are broken, a label is not
             below the class count, or training and validation images would overlap.
     """
+    if data_dir is not None:
+        data_dir = Path(data_dir).expanduser()  # a shell leaves the ~ of --data_dir=~/x alone
     if dataset == "mnist":
         source = idx.read_folder(EMBEDDED_MNIST if data_dir is None else data_dir)
     elif dataset.startswith(TFDS_PREFIX):
