@@ -118,7 +118,9 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
     ) -> tuple[TrainState, TrainMetrics]:
         # The epoch folded in, no key split: a resumed run draws what an unbroken one draws.
         key = jax.random.fold_in(state.key, state.step // config.steps_per_epoch)
-        permutation = jax.random.permutation(key, len(dataset.labels))
+        # One sort of random numbers; jax.random.permutation makes ties rarer by sorting again,
+        # which takes three times as long: a tenth of an epoch.
+        permutation = jnp.argsort(jax.random.bits(key, (len(dataset.labels),)))
         used = config.steps_per_epoch * config.batch_size
         batches = permutation[:used].reshape(config.steps_per_epoch, config.batch_size)
 
