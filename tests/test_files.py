@@ -9,7 +9,9 @@ from digits_jax.files import write_atomically
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
     path = tmp_path / "file"
     write_atomically(path, b"first")
-    write_atomically(path, b"second")
+    with open(path, "rb") as reader:
+        write_atomically(path, b"second")
+        assert reader.read() == b"first"  # who has it open keeps the whole earlier file
     assert path.read_bytes() == b"second"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -99,6 +99,19 @@ def test_a_lying_header_costs_no_memory(tmp_path, compress):
     assert peak < 4 << 20
 
 
+def test_memory_grows_with_the_bytes_that_are_there(tmp_path):
+    # The header promises a gigabyte: as much as this file could hold, but does not.
+    content = header(2**20, 2**10) + np.random.default_rng(0).bytes(2 << 20)
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(content, compresslevel=1))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="truncated: .* only 2097152 are there"):
+        idx.read(path, ndim=2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
 def test_gzip_data_that_expands_past_the_header_is_not_expanded(tmp_path):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(header(1, 2, 2) + bytes(100 << 20), compresslevel=1))
