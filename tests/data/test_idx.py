@@ -105,7 +105,7 @@ def test_memory_grows_with_the_bytes_that_are_there(tmp_path):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(content, compresslevel=1))
     tracemalloc.start()
-    with pytest.raises(ValueError, match="truncated: .* only 2097152 are there"):
+    with pytest.raises(ValueError, match=r"truncated: .* only 2097152 are there"):
         idx.read(path, ndim=2)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
