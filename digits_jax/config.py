@@ -68,6 +68,13 @@ class Config:
         "decay of weights, not biases; decoupled in adamw and lion, else L2",
         minimum=0.0,
     )
+    label_smoothing: float = _setting(
+        0.0,
+        "training",
+        "share of each label spread evenly over all classes",
+        minimum=0.0,
+        maximum=1.0,
+    )
     clip_norm: float = _setting(
         0.0, "training", "largest global norm of a gradient; 0: no clipping", minimum=0.0
     )
@@ -142,7 +149,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
 class Hyperparameters(NamedTuple):
     """What is only a number inside the compiled program: a sweep over it runs the same program.
 
-    `None` leaves a term out of the program: no weight decay, no clipping.
+    `None` leaves a term out of the program: no weight decay, label smoothing or clipping.
     """
 
     seed: Any
@@ -150,6 +157,7 @@ class Hyperparameters(NamedTuple):
     momentum: Any
     init_scale: Any
     weight_decay: Any = None
+    label_smoothing: Any = None
     clip_norm: Any = None
 
 
@@ -161,5 +169,6 @@ def hyperparameters(config: Config) -> Hyperparameters:
         momentum=np.float32(config.momentum),
         init_scale=np.float32(config.init_scale),
         weight_decay=np.float32(config.weight_decay) if config.weight_decay else None,
+        label_smoothing=np.float32(config.label_smoothing) if config.label_smoothing else None,
         clip_norm=np.float32(config.clip_norm) if config.clip_norm else None,
     )

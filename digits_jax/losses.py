@@ -51,6 +51,24 @@ def cross_entropy_derivative(
     return jnp.exp(jax.nn.log_softmax(logits)) - _one_hot(labels, logits)
 
 
+def smooth(loss: Loss, amount: float | Float[Array, ""]) -> Loss:
+    """Label smoothing: the loss expected where a label becomes a random class with `amount` odds.
+
+    For cross-entropy this is the loss of Szegedy et al., 2016, section 7; for the quadratic loss
+    its gradient is that of smoothed targets.
+    """
+
+    def mixed(function: Callable[..., Array]) -> Callable[..., Array]:
+        def mixture(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Array:
+            classes = jnp.arange(logits.shape[-1])
+            every = jax.vmap(lambda label: function(logits, jnp.full_like(labels, label)))(classes)
+            return (1 - amount) * function(logits, labels) + amount * every.mean(axis=0)
+
+        return mixture
+
+    return loss._replace(function=mixed(loss.function), derivative=mixed(loss.derivative))
+
+
 def _one_hot(
     labels: Int[Array, " batch"], logits: Float[Array, "batch classes"]
 ) -> Float[Array, "batch classes"]:

@@ -13,7 +13,7 @@ from digits_jax.activations import ACTIVATIONS
 from digits_jax.config import Config, Hyperparameters
 from digits_jax.data.dataset import Dataset
 from digits_jax.evaluation import Metrics, make_evaluate, scale_pixels
-from digits_jax.losses import LOSSES
+from digits_jax.losses import LOSSES, Loss, smooth
 from digits_jax.models import INITIALIZERS, Model, Params, mlp
 from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
 
@@ -50,7 +50,8 @@ class Training(NamedTuple):
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate: Callable[[Params, Dataset], Metrics]
     run: Callable[
-        [Hyperparameters, Dataset, Dataset], tuple[TrainState, tuple[TrainMetrics, Metrics | None]]
+        [Hyperparameters, Dataset, Dataset | None],
+        tuple[TrainState, tuple[TrainMetrics, Metrics | None]],
     ]
 
 
@@ -61,9 +62,8 @@ def make_model(config: Config, image_shape: tuple[int, int], num_classes: int) -
     return mlp(sizes, ACTIVATIONS[config.activation].function, INITIALIZERS[config.init])
 
 
-def make_value_and_grad(config: Config, model: Model) -> gradients.ValueAndGrad:
+def make_value_and_grad(config: Config, model: Model, loss: Loss) -> gradients.ValueAndGrad:
     """The gradient that `config.gradients` names."""
-    loss = LOSSES[config.loss]
     if config.gradients == "manual":
         return gradients.manual(ACTIVATIONS[config.activation], loss)
     return gradients.autodiff(model, loss)
@@ -72,7 +72,6 @@ def make_value_and_grad(config: Config, model: Model) -> gradients.ValueAndGrad:
 def make_training(config: Config, image_shape: tuple[int, int], num_classes: int) -> Training:
     """Everything that a run of `config` computes, not yet compiled."""
     model = make_model(config, image_shape, num_classes)
-    value_and_grad = make_value_and_grad(config, model)
     evaluate = make_evaluate(model, LOSSES[config.loss])
 
     def learning_rate(hyperparameters: Hyperparameters) -> LearningRate:
@@ -99,6 +98,10 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
         images = scale_pixels(batch.images, state.params[0].weights.dtype)
+        training_loss = LOSSES[config.loss]
+        if hyperparameters.label_smoothing is not None:
+            training_loss = smooth(training_loss, hyperparameters.label_smoothing)
+        value_and_grad = make_value_and_grad(config, model, training_loss)
         loss, grads = value_and_grad(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -135,13 +138,13 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
         )
 
     def run(
-        hyperparameters: Hyperparameters, train: Dataset, validation: Dataset
+        hyperparameters: Hyperparameters, train: Dataset, validation: Dataset | None = None
     ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
         def one_epoch(
             state: TrainState, _: None
         ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
             state, metrics = epoch(hyperparameters, state, train)
-            scored = evaluate(state.params, validation) if len(validation.labels) else None
+            scored = None if validation is None else evaluate(state.params, validation)
             return state, (metrics, scored)
 
         return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)

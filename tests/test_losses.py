@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from digits_jax.losses import LOSSES
+from digits_jax.losses import LOSSES, smooth
 
 
 def test_quadratic_of_outputs_worked_out_by_hand():
@@ -42,3 +42,20 @@ def test_derivatives_are_slopes(name):
             difference = function(logits + nudge, labels) - function(logits - nudge, labels)
             slopes = derivative(logits, labels)[:, column]
             np.testing.assert_allclose(slopes, difference / (2 * step), atol=1e-9)
+
+
+def test_smoothed_cross_entropy_is_cross_entropy_of_smoothed_targets():
+    logits, labels = jax.random.normal(jax.random.key(0), (5, 4)), jnp.array([0, 3, 1, 1, 2])
+    function, derivative = smooth(LOSSES["cross_entropy"], 0.1)
+    targets = 0.9 * np.eye(4)[labels] + 0.1 / 4
+    log_p = np.asarray(jax.nn.log_softmax(logits))
+    np.testing.assert_allclose(function(logits, labels), -(targets * log_p).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(derivative(logits, labels), np.exp(log_p) - targets, atol=1e-6)
+
+
+def test_smoothing_moves_the_quadratic_gradient_as_smoothed_targets_do():
+    logits, labels = jax.random.normal(jax.random.key(0), (5, 4)), jnp.array([0, 3, 1, 1, 2])
+    _, derivative = smooth(LOSSES["quadratic"], 0.1)
+    a = np.asarray(jax.nn.sigmoid(logits))
+    targets = 0.9 * np.eye(4)[labels] + 0.1 / 4
+    np.testing.assert_allclose(derivative(logits, labels), (a - targets) * a * (1 - a), atol=1e-6)

@@ -153,6 +153,7 @@ def test_every_optimizer_learns(digits, optimizer, gradients):
         epochs=20,
         schedule="warmup_cosine",
         weight_decay=1e-4,
+        label_smoothing=0.01,
         clip_norm=5.0,
     )
     training = make_training(config, (5, 7), 3)

@@ -1,6 +1,7 @@
 """`python -m experiments.train` as a user runs it: real processes, real files."""
 
 import csv
+import dataclasses
 import gzip
 import json
 import struct
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_jax import export
+from digits_jax import Config, export
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--train_size=500", "--validation_size=500", "--epochs=2")
@@ -171,6 +172,14 @@ def test_a_loss_that_diverges_names_the_epoch(run_module, tmp_path):
     )
     assert_one_line_error(process, "in epoch 1: try a smaller learning rate")
     assert not (workdir / "model.safetensors").exists()
+
+
+def test_the_classic_recipe_spells_out_the_defaults():
+    recipe = (ROOT / "experiments" / "recipes" / "classic.flags").read_text().splitlines()
+    named = dict(line.removeprefix("--").split("=") for line in recipe if line.startswith("--"))
+    defaults = {name: str(value) for name, value in dataclasses.asdict(Config()).items()}
+    defaults |= {"hidden": "30"}
+    assert named == {name: defaults[name] for name in defaults if name not in ("data_dir", "seed")}
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "experiments" / "recipes").glob("*.flags")))

@@ -1,0 +1,163 @@
+"""Many runs as few compiled programs, spread over the devices of a mesh.
+
+What is only a number inside a program (a field of `Hyperparameters`) varies within one program;
+what shapes it takes a program for each value.
+"""
+
+import dataclasses
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from digits_jax.config import Config, Hyperparameters, hyperparameters
+from digits_jax.data.dataset import Dataset, Splits
+from digits_jax.training import make_training
+
+NUMBERS = Hyperparameters._fields
+# What a term does that a program has, but one of its runs does not use.
+OFF = {"weight_decay": 0.0, "label_smoothing": 0.0, "clip_norm": np.inf}
+LANES = "lanes"
+BY_LANE, COPIED = PartitionSpec(LANES), PartitionSpec()  # type: ignore[no-untyped-call]
+
+
+class Outcome(NamedTuple):
+    """Of a run, with its final parameters; validation figures are `None` without such images.
+
+    `train_loss` and `train_accuracy` are means over the last epoch, each batch before its update.
+    """
+
+    train_loss: Float[Array, "*runs"]
+    train_accuracy: Float[Array, "*runs"]
+    validation_loss: Float[Array, "*runs"] | None
+    validation_errors: Int[Array, "*runs"] | None
+    test_loss: Float[Array, "*runs"]
+    test_errors: Int[Array, "*runs"]
+
+
+def combinations(
+    config: Config, varied: Mapping[str, Sequence[Any]], seeds: Sequence[int]
+) -> list[Config]:
+    """Every combination of the varied settings, each with every seed: seeds vary fastest.
+
+    Raises:
+        ValueError: in one line, where a field is unknown, a value is out of range, or a combination
+            cannot run.
+    """
+    fields = {field.name for field in dataclasses.fields(Config)} - {"seed"}
+    unknown = varied.keys() - fields
+    if unknown:
+        raise ValueError(
+            f"cannot vary {', '.join(sorted(unknown))}: known are {', '.join(sorted(fields))}"
+        )
+    return [
+        dataclasses.replace(config, **dict(zip(varied, values, strict=True)), seed=seed)
+        for values in itertools.product(*varied.values())
+        for seed in seeds
+    ]
+
+
+def programs(configs: Sequence[Config]) -> list[list[int]]:
+    """The runs that share a program, as indices into `configs`."""
+    shared: dict[Config, list[int]] = {}
+    for index, config in enumerate(configs):
+        defaults = {name: getattr(Config, name) for name in NUMBERS}
+        shared.setdefault(dataclasses.replace(config, **defaults), []).append(index)
+    return list(shared.values())
+
+
+def stack(configs: Sequence[Config]) -> Hyperparameters:
+    """The numbers of several runs, as arrays [runs]; `None` where no run uses a term."""
+    columns = zip(*map(hyperparameters, configs), strict=True)
+    return Hyperparameters(
+        *(
+            None
+            if all(value is None for value in column)
+            else np.stack([np.float32(OFF[name]) if v is None else v for v in column])
+            for name, column in zip(NUMBERS, columns, strict=True)
+        )
+    )
+
+
+def make_mesh() -> Mesh:
+    """All devices of all hosts in one row."""
+    return jax.make_mesh((jax.device_count(),), (LANES,), axis_types=(AxisType.Auto,))
+
+
+Data = tuple[Dataset, Dataset, Dataset]
+
+
+def make_sweep(
+    config: Config, splits: Splits, mesh: Mesh, vectorised: bool
+) -> Callable[[Hyperparameters, Data], Outcome]:
+    """The compiled program of many runs, [runs] being a multiple of the mesh's devices.
+
+    Args:
+        config: what the runs have in common.
+        splits: the data, for their shapes.
+        mesh: one axis, `lanes`, over the devices.
+        vectorised: whether a device trains its runs side by side (`vmap`, which fills a GPU) or one
+            after another (`lax.map`: on a CPU core, `vmap` over small networks gains nothing).
+    """
+    training = make_training(config, splits.image_shape, splits.num_classes)
+
+    def one(numbers: Hyperparameters, data: Data) -> Outcome:
+        train, validation_set, test_set = data
+        state, (history, _) = training.run(numbers, train, None)
+        validation = None
+        if len(validation_set.labels):
+            validation = training.evaluate(state.params, validation_set)
+        test = training.evaluate(state.params, test_set)
+        return Outcome(
+            train_loss=history.loss[-1],
+            train_accuracy=history.accuracy[-1],
+            validation_loss=validation and validation.loss,
+            validation_errors=validation and validation.errors,
+            test_loss=test.loss,
+            test_errors=test.errors,
+        )
+
+    def lane(numbers: Hyperparameters, data: Data) -> Outcome:
+        if vectorised:
+            outcomes: Outcome = jax.vmap(one, in_axes=(0, None))(numbers, data)
+        else:
+            outcomes = jax.lax.map(lambda number: one(number, data), numbers)
+        return outcomes
+
+    return jax.jit(jax.shard_map(lane, mesh=mesh, in_specs=(BY_LANE, COPIED), out_specs=BY_LANE))
+
+
+def sweep(
+    configs: Sequence[Config], splits: Splits, chunk: int
+) -> Iterator[tuple[list[int], Outcome]]:
+    """Trains runs that share a program, `chunk` on each device at a time.
+
+    Args:
+        configs: of one program, in the order to run them.
+        splits: their data.
+        chunk: runs that a device trains in one call.
+
+    Yields:
+        As each call ends: the indices into `configs` of its runs, and their outcomes, [runs].
+    """
+    mesh = make_mesh()
+    vectorised = jax.default_backend() != "cpu"
+    numbers = stack(configs)
+    at_once = min(chunk, -(-len(configs) // mesh.size)) * mesh.size
+    program = make_sweep(configs[0], splits, mesh, vectorised)
+    data = jax.device_put(
+        (splits.train, splits.validation, splits.test), NamedSharding(mesh, COPIED)
+    )
+    for start in range(0, len(configs), at_once):
+        indices = list(range(start, min(start + at_once, len(configs))))
+        # The last call is filled up with its last run: another shape would be another program.
+        rows = np.minimum(np.arange(start, start + at_once), len(configs) - 1)
+        chosen = jax.tree.map(operator.itemgetter(rows), numbers)
+        outcome = program(jax.device_put(chosen, NamedSharding(mesh, BY_LANE)), data)
+        wanted = operator.itemgetter(slice(len(indices)))
+        yield indices, jax.tree.map(wanted, jax.device_get(outcome))
