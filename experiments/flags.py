@@ -16,7 +16,7 @@ from digits_jax.config import Config
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 # In the order in which --help shows them; a flag's group is its absl module.
-GROUPS = ("data", "network", "training", "run")
+GROUPS = ("data", "network", "training", "sweep", "run")
 
 
 def define_config() -> None:
@@ -116,8 +116,10 @@ def _help() -> str:
     lines = [(main.__doc__ or "").strip()]
     modules = FLAGS.flags_by_module_dict()
     for group in GROUPS:
+        if group not in modules:
+            continue
         lines += ["", f"{group}:"]
-        for flag in modules.get(group, []):
+        for flag in modules[group]:
             choices = getattr(flag, "enum_values", None)
             text = f"{flag.help}: {', '.join(choices)}" if choices else flag.help
             lines.append(f"  --{_default(flag):<28} {text}")

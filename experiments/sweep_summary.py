@@ -1,0 +1,98 @@
+"""The table of a sweep: each setting over its seeds."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+STATISTICS = ("mean", "std", "min", "max", "ci95")
+SPLITS = ("validation", "test")
+
+
+def describe(values: Sequence[float]) -> dict[str, float]:
+    """Mean, sample standard deviation, extremes, and half the 95 % confidence interval of the mean.
+
+    The interval is Student's (1908), with n - 1 degrees of freedom; NaN for a single value.
+    """
+    from scipy.stats import t
+
+    count = len(values)
+    deviation = float(np.std(values, ddof=1)) if count > 1 else math.nan
+    return {
+        "mean": float(np.mean(values)),
+        "std": deviation,
+        "min": float(np.min(values)),
+        "max": float(np.max(values)),
+        "ci95": float(t.ppf(0.975, max(count - 1, 1))) * deviation / math.sqrt(count),
+    }
+
+
+def summarise(rows: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each setting, in the order of the runs.
+
+    Args:
+        rows: those of results.csv.
+        varied: the names of the varied fields.
+
+    Returns:
+        For each setting: its values, n, the statistics of validation and test accuracy, the mean
+        seconds of a run, and `recommended`: true for the best mean accuracy on validation images,
+        without which no setting is recommended.
+    """
+    groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
+    for row in sorted(rows, key=lambda row: int(row["run"])):
+        groups.setdefault(tuple(row[name] for name in varied), []).append(row)
+    table: list[dict[str, Any]] = []
+    for setting, runs in groups.items():
+        entry: dict[str, Any] = {**dict(zip(varied, setting, strict=True)), "n": len(runs)}
+        for split in SPLITS:
+            values = [float(run[f"{split}_accuracy"] or math.nan) for run in runs]
+            described = describe(values)
+            entry |= {f"{split}_accuracy_{name}": described[name] for name in STATISTICS}
+        entry["seconds"] = float(np.mean([float(run["seconds"]) for run in runs]))
+        table.append(entry)
+    best = max(
+        (entry["validation_accuracy_mean"] for entry in table if _scored(entry)), default=None
+    )
+    for entry in table:
+        entry["recommended"] = _scored(entry) and entry["validation_accuracy_mean"] == best
+    return table
+
+
+def _scored(entry: Mapping[str, Any]) -> bool:
+    return not math.isnan(entry["validation_accuracy_mean"])
+
+
+def as_csv(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table as CSV, six significant digits."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table[0])
+    for entry in table:
+        writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in entry.values())
+    return stream.getvalue()
+
+
+def as_text(table: Sequence[Mapping[str, Any]], varied: Sequence[str], most: int = 20) -> str:
+    """The settings as lines to be printed, the best by validation first, `most` at the most."""
+    ranked = sorted(
+        table,
+        key=lambda entry: -entry["validation_accuracy_mean"] if _scored(entry) else math.inf,
+    )
+    lines = [f"{'validation':>22}{'test':>22}{'n':>6}  setting"]
+    for entry in ranked[:most]:
+        cells = "".join(f"{_percent(entry, split):>22}" for split in SPLITS)
+        setting = " ".join(f"{name}={entry[name]}" for name in varied) or "(as the flags say)"
+        mark = "  <- recommended: best by validation" if entry["recommended"] else ""
+        lines.append(f"{cells}{entry['n']:>6}  {setting}{mark}")
+    if len(ranked) > most:
+        lines.append(f"and {len(ranked) - most} more settings in summary.csv")
+    return "\n".join(lines)
+
+
+def _percent(entry: Mapping[str, Any], split: str) -> str:
+    mean, std = (100 * entry[f"{split}_accuracy_{name}"] for name in ("mean", "std"))
+    return f"{mean:.2f} +- {std:.2f} %"

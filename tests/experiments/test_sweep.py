@@ -1,0 +1,181 @@
+"""`python -m experiments.sweep` as a user runs it, killed and resumed."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from digits_jax.config import Config
+from experiments import sweep, sweep_summary
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def quick(tmp_path, write_idx_folder, tiny_split):
+    """Flags of a sweep over 2 x 2 settings, two programs, of small runs."""
+    folder = write_idx_folder(tmp_path / "data", tiny_split(60), tiny_split(12, seed=1))
+    return (
+        f"--data_dir={folder}",
+        "--train_size=40",
+        "--validation_size=20",
+        "--epochs=2",
+        "--vary=learning_rate=0.1,1",
+        "--vary=hidden=4,6x5",
+        "--seeds=5",
+        "--chunk=1",
+        "--cpu_devices=2",
+    )
+
+
+def rows(workdir, name="results.csv"):
+    with open(workdir / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(table):
+    return sorted(
+        (tuple(value for name, value in row.items() if name != "seconds") for row in table),
+        key=lambda row: int(row[0]),
+    )
+
+
+def test_a_sweep_trains_every_setting_with_every_seed(run_module, tmp_path, quick):
+    process = run_module("experiments.sweep", *quick, f"--workdir={tmp_path / 'sweep'}")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    results = rows(tmp_path / "sweep")
+    settings = {(row["learning_rate"], row["hidden"], row["seed"]) for row in results}
+    assert settings == {
+        (rate, hidden, str(seed))
+        for rate in ("0.1", "1.0")
+        for hidden in ("4", "6x5")
+        for seed in range(5)
+    }
+    assert len(results) == 20
+    summary = rows(tmp_path / "sweep", "summary.csv")
+    assert [row["n"] for row in summary] == ["5"] * 4
+    best = max(summary, key=lambda row: float(row["validation_accuracy_mean"]))
+    assert best["recommended"] == "True"
+    assert "recommended: best by validation" in process.stdout
+
+
+def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run_module("experiments.sweep", *quick, f"--workdir={whole}").returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.sweep", *quick, f"--workdir={killed}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not (killed / "results.csv").exists() or len(rows(killed)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = rows(killed)
+    assert 2 <= len(done) < 20
+    # As if it had been killed within a line.
+    with open(killed / "results.csv", "a") as file:
+        file.write("19,1.0,6x")
+
+    resumed = run_module("experiments.sweep", "--resume", "--cpu_devices=2", f"--workdir={killed}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert without_seconds(rows(killed)) == without_seconds(rows(whole))
+    assert rows(killed)[: len(done)] == done
+
+    # The same command once more, and one that contradicts.
+    again = run_module("experiments.sweep", *quick, "--resume", f"--workdir={killed}")
+    assert again.returncode == 0, again.stderr
+    other = run_module("experiments.sweep", *quick, "--resume", "--epochs=9", f"--workdir={killed}")
+    assert other.returncode == 1
+    assert other.stderr.startswith("error: ")
+    assert "--epochs=2 there, --epochs=9 given" in other.stderr
+    assert len(other.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--vary=colour=red"], "vary=colour=red: expected FIELD=VALUES with a field among"),
+        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: could not convert"),
+        (["--vary=learning_rate=-1"], "learning_rate=-1.0: must be"),
+        (["--vary=batch_size=10,20000"], "batch_size=20000 is larger than train_size"),
+        (["--vary=hidden=3", "--vary=hidden=4"], "hidden is varied twice"),
+        (["--seeds=0"], "--seeds=0"),
+        (["--chunk=big"], "chunk=big: expected auto or a whole number"),
+        (["--cpu_devices=0"], "cpu_devices=0: expected auto or a whole number"),
+        (["--resume"], "no sweep to resume"),
+    ],
+)
+def test_a_mistake_gives_one_line_before_anything_runs(run_module, tmp_path, given, message):
+    process = run_module("experiments.sweep", *given, f"--workdir={tmp_path / 'sweep'}")
+    assert process.returncode in (1, 2)
+    assert message in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_values_are_parsed_by_the_type_of_their_field():
+    varied = sweep.parse_vary(
+        ["hidden=10,30,128x64", "epochs=1,2", "activation=relu,tanh", "weight_decay=0,1e-3"], seed=0
+    )
+    assert varied == {
+        "hidden": [(10,), (30,), (128, 64)],
+        "epochs": [1, 2],
+        "activation": ["relu", "tanh"],
+        "weight_decay": [0.0, 1e-3],
+    }
+
+
+def test_drawn_values_lie_in_their_interval_and_repeat():
+    (drawn,) = sweep.parse_vary(["learning_rate=log:0.01:10:200"], seed=1).values()
+    assert len(drawn) == 200
+    assert 0.01 <= min(drawn) < 0.02
+    assert 5 < max(drawn) <= 10
+    assert 80 < sum(value < 10**-0.5 for value in drawn) < 120  # half of them below the middle
+    assert drawn == sweep.parse_vary(["learning_rate=log:0.01:10:200"], seed=1)["learning_rate"]
+    (drawn,) = sweep.parse_vary(["momentum=uniform:0.5:0.9:50"], seed=1).values()
+    assert len(drawn) == 50
+    assert all(0.5 <= value <= 0.9 for value in drawn)
+
+
+@pytest.mark.parametrize(
+    "text", ["log:0:1:5", "log:1:0.5:5", "uniform:0:1:0", "log:1:2", "uniform:a:b:c"]
+)
+def test_an_interval_that_cannot_be(text):
+    with pytest.raises(ValueError, match=re.escape(f"vary=learning_rate={text}")):
+        sweep.parse_vary([f"learning_rate={text}"], seed=0)
+
+
+def test_the_confidence_interval_is_students():
+    # Student's own example: the extra hours of sleep of ten patients (Biometrika, 1908).
+    hours = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    described = sweep_summary.describe(hours)
+    assert described["mean"] == pytest.approx(2.33)
+    assert described["std"] == pytest.approx(2.002, abs=1e-3)
+    assert described["ci95"] == pytest.approx(2.262 * 2.002 / 10**0.5, abs=1e-3)
+
+
+def test_without_validation_no_setting_is_recommended():
+    row = {"validation_accuracy": "", "test_accuracy": "0.9", "seconds": "1"}
+    table = sweep_summary.summarise(
+        [{"run": "0", "seed": "0", **row}, {"run": "1", "seed": "1", **row}], []
+    )
+    assert table[0]["recommended"] is False
+    assert table[0]["n"] == 2
+
+
+def test_a_varied_field_may_be_any_but_the_seed():
+    assert Config().seed == 0
+    with pytest.raises(ValueError, match="vary=seed=1: expected"):
+        sweep.parse_vary(["seed=1"], seed=0)
