@@ -7,7 +7,7 @@ what shapes it takes a program for each value.
 import dataclasses
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,9 @@ NUMBERS = Hyperparameters._fields
 # What a term does that a program has, but one of its runs does not use.
 OFF = {"weight_decay": 0.0, "label_smoothing": 0.0, "clip_norm": np.inf}
 LANES = "lanes"
+# Long enough that Python is idle, short enough that a killed sweep loses little.
+CPU_CHUNK = 4
+MEMORY_SHARE = 0.8
 BY_LANE, COPIED = PartitionSpec(LANES), PartitionSpec()  # type: ignore[no-untyped-call]
 
 
@@ -84,17 +87,16 @@ def stack(configs: Sequence[Config]) -> Hyperparameters:
     )
 
 
-def make_mesh() -> Mesh:
-    """All devices of all hosts in one row."""
-    return jax.make_mesh((jax.device_count(),), (LANES,), axis_types=(AxisType.Auto,))
+def make_mesh(count: int | None = None) -> Mesh:
+    """The first `count` devices in one row, or all devices of all hosts."""
+    devices = jax.devices()[:count]
+    return jax.make_mesh((len(devices),), (LANES,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 Data = tuple[Dataset, Dataset, Dataset]
 
 
-def make_sweep(
-    config: Config, splits: Splits, mesh: Mesh, vectorised: bool
-) -> Callable[[Hyperparameters, Data], Outcome]:
+def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> jax.stages.Wrapped:
     """The compiled program of many runs, [runs] being a multiple of the mesh's devices.
 
     Args:
@@ -132,15 +134,45 @@ def make_sweep(
     return jax.jit(jax.shard_map(lane, mesh=mesh, in_specs=(BY_LANE, COPIED), out_specs=BY_LANE))
 
 
+def auto_chunk(configs: Sequence[Config], splits: Splits) -> int:
+    """Runs that a device should train in one call: few on a CPU, as many as fit elsewhere."""
+    memory = jax.devices()[0].memory_stats()
+    if jax.default_backend() == "cpu" or memory is None:
+        return CPU_CHUNK
+    return fitting_chunk(configs, splits, memory["bytes_limit"] - memory["bytes_in_use"])
+
+
+def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) -> int:
+    """The most runs side by side whose program takes up to `MEMORY_SHARE` of `free_bytes`.
+
+    The memory of a program grows by the same amount for each run; two compiled ones tell it.
+    """
+
+    def program_bytes(runs: int) -> int:
+        numbers = stack([configs[0]] * runs)
+        program = make_sweep(configs[0], splits, make_mesh(1), vectorised=True)
+        data = (splits.train, splits.validation, splits.test)
+        memory: Any = program.lower(numbers, data).compile().memory_analysis()
+        return int(
+            memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+        )
+
+    few, many = 8, 24
+    bytes_of_few = program_bytes(few)
+    each = max((program_bytes(many) - bytes_of_few) / (many - few), 1.0)
+    common = bytes_of_few - few * each
+    return max(1, int((MEMORY_SHARE * free_bytes - common) / each))
+
+
 def sweep(
-    configs: Sequence[Config], splits: Splits, chunk: int
+    configs: Sequence[Config], splits: Splits, chunk: int | None = None
 ) -> Iterator[tuple[list[int], Outcome]]:
     """Trains runs that share a program, `chunk` on each device at a time.
 
     Args:
         configs: of one program, in the order to run them.
         splits: their data.
-        chunk: runs that a device trains in one call.
+        chunk: runs that a device trains in one call; `None` for `auto_chunk`.
 
     Yields:
         As each call ends: the indices into `configs` of its runs, and their outcomes, [runs].
@@ -148,6 +180,7 @@ def sweep(
     mesh = make_mesh()
     vectorised = jax.default_backend() != "cpu"
     numbers = stack(configs)
+    chunk = auto_chunk(configs, splits) if chunk is None else chunk
     at_once = min(chunk, -(-len(configs) // mesh.size)) * mesh.size
     program = make_sweep(configs[0], splits, mesh, vectorised)
     data = jax.device_put(

@@ -36,8 +36,6 @@ OUTCOME_COLUMNS = (
     "test_errors",
     "seconds",
 )
-# Long enough that Python is idle, short enough that a killed sweep loses little.
-CPU_CHUNK = 4
 
 
 def define_flags() -> None:
@@ -178,11 +176,11 @@ def result_rows(
     return rows
 
 
-def chunk_size() -> int:
-    """Runs that a device trains in one call."""
-    text = flags.FLAGS.chunk
+def chunk_size() -> int | None:
+    """Runs that a device trains in one call; `None` for auto."""
+    text: str = flags.FLAGS.chunk
     if text == "auto":
-        return CPU_CHUNK
+        return None
     if not text.isdigit() or int(text) < 1:
         raise ValueError(f"chunk={text}: expected auto or a whole number of at least 1")
     return int(text)

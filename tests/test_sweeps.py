@@ -1,5 +1,7 @@
 """Sweeps: many runs in one program are the runs that would be made one by one."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -69,8 +71,8 @@ def test_numbers_share_a_program_and_shapes_do_not():
 
 @pytest.mark.parametrize("vectorised", [False, True])
 def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised):
-    varied = {"learning_rate": [0.3, 1.0], "weight_decay": [0.0, 1e-2], "clip_norm": [0.0, 0.1]}
-    configs = sweeps.combinations(CONFIG, varied, seeds=[5])
+    other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
+    configs = [CONFIG, dataclasses.replace(CONFIG, learning_rate=0.3, **other)]
     program = sweeps.make_sweep(CONFIG, splits, sweeps.make_mesh(), vectorised)
     outcome = program(sweeps.stack(configs), tuple(splits)[:3])
     assert len(set(np.asarray(outcome.test_loss).tolist())) == len(configs)
@@ -95,3 +97,15 @@ def test_without_validation_images(splits):
     ((_, outcome),) = sweeps.sweep([CONFIG], splits._replace(validation=nothing), chunk=1)
     assert outcome.validation_errors is None
     assert outcome.test_errors.shape == (1,)
+
+
+def test_a_chunk_fits_the_memory_that_is_free(splits):
+    program = sweeps.make_sweep(CONFIG, splits, sweeps.make_mesh(1), vectorised=True)
+
+    def program_bytes(runs):
+        numbers = sweeps.stack([CONFIG] * runs)
+        memory = program.lower(numbers, tuple(splits)[:3]).compile().memory_analysis()
+        return memory.temp_size_in_bytes + memory.argument_size_in_bytes
+
+    chunk = sweeps.fitting_chunk([CONFIG], splits, 4 << 20)
+    assert 0.7 * (4 << 20) < program_bytes(chunk) <= 4 << 20
