@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from digits_jax.training import TrainMetrics, TrainState, make_training
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
+RUN_FILES = (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE)
 PACKAGES = ("digits_jax", "jax", "jaxlib", "optax", "numpy")
 
 
@@ -95,8 +96,13 @@ def check_directory(directory: Path, overwrite: bool) -> None:
         raise ValueError(f"{directory} is not empty: choose another workdir, or give --overwrite")
 
 
-def prepare_directory(directory: Path, overwrite: bool) -> None:
+def prepare_directory(directory: Path, overwrite: bool, files: Iterable[str] = RUN_FILES) -> None:
     """Makes `directory`; with `overwrite`, removes the files of an earlier run and nothing else.
+
+    Args:
+        directory: the folder.
+        overwrite: whether it may hold files already.
+        files: names of those that a run writes.
 
     Raises:
         ValueError: as `check_directory`.
@@ -104,7 +110,7 @@ def prepare_directory(directory: Path, overwrite: bool) -> None:
     """
     check_directory(directory, overwrite)
     directory.mkdir(parents=True, exist_ok=True)
-    for name in (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE):
+    for name in files:
         (directory / name).unlink(missing_ok=True)
 
 

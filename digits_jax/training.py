@@ -69,10 +69,23 @@ def make_value_and_grad(config: Config, model: Model) -> gradients.ValueAndGrad:
     return gradients.autodiff(model, loss)
 
 
-def make_training(config: Config, image_shape: tuple[int, int], num_classes: int) -> Training:
-    """Everything that a run of `config` computes, not yet compiled."""
+def make_training(
+    config: Config,
+    image_shape: tuple[int, int],
+    num_classes: int,
+    value_and_grad: gradients.ValueAndGrad | None = None,
+) -> Training:
+    """Everything that a run of `config` computes, not yet compiled.
+
+    Args:
+        config: the run.
+        image_shape: height and width of an image, in pixels.
+        num_classes: number of classes.
+        value_and_grad: the gradient to train with; by default the one that `config` names.
+    """
     model = make_model(config, image_shape, num_classes)
-    value_and_grad = make_value_and_grad(config, model)
+    if value_and_grad is None:
+        value_and_grad = make_value_and_grad(config, model)
     evaluate = make_evaluate(model, LOSSES[config.loss])
 
     def learning_rate(hyperparameters: Hyperparameters) -> LearningRate:
