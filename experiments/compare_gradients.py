@@ -10,7 +10,6 @@ usage: python -m experiments.compare_gradients [--quick] [--fault=NAME] [--flag=
 import dataclasses
 import shlex
 import time
-from pathlib import Path
 
 from absl import flags as absl_flags
 
@@ -37,11 +36,11 @@ CONFIG_FLAGS = (
 FILES = ("comparison.md", "comparison.csv", *figures.FILES)
 # What --quick gives to flags that are not given.
 QUICK = {
-    "hidden_sizes": ["10", "30", "100"],
+    "hidden_sizes": ["3", "10", "30"],
     "depths": ["1", "2"],
     "batch_sizes": ["10", "100"],
     "dtypes": ["float32", "float64"],
-    "time_limit": 0.8,
+    "time_limit": 0.4,
 }
 
 
@@ -81,8 +80,8 @@ def settings() -> tables.Settings:
     tables.check(values.methods, values.dtypes)
     chosen = {"all": tuple(FAULTS), NONE: ()}.get(values.fault, (values.fault,))
     return tables.Settings(
-        methods=tuple(values.methods),
-        dtypes=tuple(values.dtypes),
+        methods=tuple(dict.fromkeys(values.methods)),
+        dtypes=tuple(dict.fromkeys(values.dtypes)),
         faults=chosen,
         limit=values.time_limit,
         seconds=0.02 if values.quick else 0.1,
@@ -131,7 +130,7 @@ def main() -> None:
         write_atomically(directory / "comparison.csv", tables.to_csv(found).encode())
         for name, picture in pictures.items():
             write_atomically(directory / name, picture)
-    print(f"files  {Path(directory)}: comparison.md, comparison.csv, {', '.join(pictures)}")
+    print(f"files  {directory}: {', '.join(['comparison.md', 'comparison.csv', *pictures])}")
 
 
 if __name__ == "__main__":

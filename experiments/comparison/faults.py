@@ -35,7 +35,7 @@ DIRECTIONS = 10
 TOLERANCE = 1e-5
 # The loss curve: the share of the loss at the start by which it has to fall.
 FALL = 0.1
-# Steps over which it is averaged.
+# Steps over which it is averaged, or half of those there are.
 WINDOW = 50
 
 
@@ -207,6 +207,7 @@ def rows(
     found: list[Row] = []
     curves: list[CurveRow] = []
     worst_right = 1.0
+    window = max(1, min(WINDOW, config.total_steps // 2))
     for fault in (NONE, *faults):
         value_and_grad = faulty(activation, loss, fault)
         disagreements = gradient_check(problem, mean_loss, value_and_grad)
@@ -214,7 +215,7 @@ def rows(
         losses, accuracies = _train(problems, splits, value_and_grad, evaluate)
         mean, deviation = float(accuracies.mean()), float(accuracies.std(ddof=min(1, seeds - 1)))
         worst_right = min(worst_right, accuracies.min() if fault == NONE else 1.0)
-        first, last = float(losses[:, :WINDOW].mean()), float(losses[:, -WINDOW:].mean())
+        first, last = float(losses[:, :window].mean()), float(losses[:, -window:].mean())
         found.append(
             Row(
                 fault,
@@ -232,10 +233,10 @@ def rows(
                 seeds,
             )
         )
-        whole = losses.shape[1] // WINDOW
-        windows = losses[:, : whole * WINDOW].reshape(seeds, whole, WINDOW).mean(axis=(0, 2))
+        whole = losses.shape[1] // window
+        windows = losses[:, : whole * window].reshape(seeds, whole, window).mean(axis=(0, 2))
         curves += [
-            CurveRow(fault, (index + 1) * WINDOW, float(value))
+            CurveRow(fault, (index + 1) * window, float(value))
             for index, value in enumerate(windows)
         ]
     return found, curves

@@ -44,7 +44,9 @@ def draw(tables: Tables, sweeps: Sweeps, base: tuple[str, int]) -> dict[str, byt
         sweeps: its sweeps.
         base: network and batch size of the point that the sweeps go through.
     """
-    figures = {"exactness.png": draw_exactness(tables.exactness, base)}
+    figures = {}
+    if any(row.relative for row in tables.exactness if (row.network, row.batch_size) == base):
+        figures["exactness.png"] = draw_exactness(tables.exactness, base)
     if tables.trajectory:
         figures["trajectory.png"] = draw_trajectory(tables.trajectory)
     if any(sweeps.values()):
@@ -223,7 +225,7 @@ def draw_faults(rows: Sequence[faults.CurveRow]) -> Any:
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("training steps")
-    axes.set_ylabel(f"training loss, mean of {faults.WINDOW} steps")
+    axes.set_ylabel(f"training loss, mean of {rows[0].step} steps")
     axes.set_title("Classic mistakes in back-propagation by hand: the loss curve")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.3, which="both")

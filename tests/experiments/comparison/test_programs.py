@@ -1,12 +1,16 @@
 """Reading and comparing optimised programs."""
 
 import jax
+import numpy as np
 import pytest
 
 from digits_jax.activations import ACTIVATIONS, sigmoid_derivative
+from digits_jax.config import Config
+from digits_jax.data import Dataset, Splits
 from digits_jax.gradients import autodiff, manual
 from digits_jax.losses import LOSSES, Loss
 from experiments.comparison import programs
+from experiments.comparison.problem import make_problem
 from experiments.comparison.programs import fingerprint, kinds, parse, signatures
 
 TEXT = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[4,3]{1,0})->f32[4]{0}}
@@ -103,8 +107,12 @@ def quadratic_derivative_of_the_mean(logits, labels):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="a fact about XLA's CPU programs")
-def test_where_1_over_batch_is_multiplied_is_all_that_differs(problem):
+@pytest.mark.parametrize("batch_size", [10, 100])
+def test_where_1_over_batch_is_multiplied_is_all_that_differs(batch_size):
     """The four equations give the program of reverse mode once that factor is in the same place."""
+    images, labels = np.zeros((100, 28, 28), np.uint8), np.arange(100, dtype=np.int32) % 10
+    classic = Config(train_size=100, validation_size=0, batch_size=batch_size)
+    problem = make_problem(classic, Splits(*3 * [Dataset(images, labels)], num_classes=10))
     arguments = problem.arguments("float32", compiled=True)
 
     def compiled(value_and_grad):
