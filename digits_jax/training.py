@@ -69,8 +69,20 @@ def make_value_and_grad(config: Config, model: Model, loss: Loss) -> gradients.V
     return gradients.autodiff(model, loss)
 
 
-def make_training(config: Config, image_shape: tuple[int, int], num_classes: int) -> Training:
-    """Everything that a run of `config` computes, not yet compiled."""
+def make_training(
+    config: Config,
+    image_shape: tuple[int, int],
+    num_classes: int,
+    value_and_grad: gradients.ValueAndGrad | None = None,
+) -> Training:
+    """Everything that a run of `config` computes, not yet compiled.
+
+    Args:
+        config: the run.
+        image_shape: height and width of an image, in pixels.
+        num_classes: number of classes.
+        value_and_grad: the gradient to train with; by default the one that `config` names.
+    """
     model = make_model(config, image_shape, num_classes)
     evaluate = make_evaluate(model, LOSSES[config.loss])
 
@@ -87,6 +99,14 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
             hyperparameters.clip_norm,
         )
 
+    def gradient(hyperparameters: Hyperparameters) -> gradients.ValueAndGrad:
+        if value_and_grad is not None:
+            return value_and_grad
+        loss = LOSSES[config.loss]
+        if hyperparameters.label_smoothing is not None:
+            loss = smooth(loss, hyperparameters.label_smoothing)
+        return make_value_and_grad(config, model, loss)
+
     def init(hyperparameters: Hyperparameters) -> TrainState:
         key = jax.random.key(hyperparameters.seed)
         params = model.init(jax.random.fold_in(key, INIT))
@@ -98,11 +118,7 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
         images = scale_pixels(batch.images, state.params[0].weights.dtype)
-        training_loss = LOSSES[config.loss]
-        if hyperparameters.label_smoothing is not None:
-            training_loss = smooth(training_loss, hyperparameters.label_smoothing)
-        value_and_grad = make_value_and_grad(config, model, training_loss)
-        loss, grads = value_and_grad(state.params, images, batch.labels)
+        loss, grads = gradient(hyperparameters)(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
 

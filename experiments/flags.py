@@ -16,12 +16,14 @@ from digits_jax.config import Config
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 # In the order in which --help shows them; a flag's group is its absl module.
-GROUPS = ("data", "network", "training", "sweep", "run")
+GROUPS = ("data", "network", "training", "sweep", "comparison", "run")
 
 
-def define_config() -> None:
-    """Defines a flag for every field of Config."""
+def define_config(*names: str) -> None:
+    """Defines a flag for every field of Config, or for those named."""
     for field in dataclasses.fields(Config):
+        if names and field.name not in names:
+            continue
         default: Any = field.default
         group, help = field.metadata["group"], field.metadata["help"]
         choices = field.metadata.get("choices")
@@ -54,20 +56,32 @@ def workdir(name: str) -> Path:
 
 
 def config() -> Config:
-    """The Config that the parsed flags give.
+    """The Config that the parsed flags give; where a script defined no flag, its default.
 
     Raises:
         ValueError: in one line, where a value is out of range.
     """
     values: dict[str, Any] = {
-        field.name: FLAGS[field.name].value for field in dataclasses.fields(Config)
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(Config)
+        if field.name in FLAGS
     }
+    return Config(**values | {"hidden": whole_numbers("hidden")})
+
+
+def whole_numbers(name: str) -> tuple[int, ...]:
+    """The value of a list flag as whole numbers.
+
+    Raises:
+        ValueError: in one line, where one is none.
+    """
+    given: list[str] = FLAGS[name].value or []
     try:
-        values["hidden"] = tuple(int(units) for units in values["hidden"])
+        return tuple(int(number) for number in given)
     except ValueError:
-        given = ",".join(values["hidden"])
-        raise ValueError(f"hidden={given}: expected whole numbers, as in 30 or 128,64") from None
-    return Config(**values)
+        raise ValueError(
+            f"{name}={','.join(given)}: expected whole numbers, as in 30 or 128,64"
+        ) from None
 
 
 def config_flags() -> str:

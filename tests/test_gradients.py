@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_jax.activations import ACTIVATIONS
-from digits_jax.gradients import autodiff, manual
+from digits_jax.gradients import autodiff, finite_differences, forward_mode, manual
 from digits_jax.losses import LOSSES
 from digits_jax.models import Layer, mlp
 from experiments.peers import numpy_backprop
@@ -127,3 +127,35 @@ def test_autodiff_equals_central_differences(activation, loss):
 def test_an_activation_without_a_derivative_has_no_manual_gradient():
     with pytest.raises(ValueError, match="no derivative written by hand"):
         manual(ACTIVATIONS["silu"], LOSSES["quadratic"])
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("chunk", [1, 5, 100])
+def test_forward_mode_and_finite_differences_equal_reverse_mode(chunk, loss):
+    """Also where chunks do not come out even, and where one is larger than the network."""
+    sizes = (4, 3, 2)
+    with jax.enable_x64():
+        arguments = as_jax(*draw_problem((2, 2), sizes, seed=3, batch=5), "float64")
+        model = mlp(sizes, ACTIVATIONS["tanh"].function)
+        value, expected = autodiff(model, LOSSES[loss])(*arguments)
+        for method, tolerance in ((forward_mode, 1e-15), (finite_differences, 1e-9)):
+            actual_value, actual = jax.jit(method(model, LOSSES[loss], chunk))(*arguments)
+            assert float(actual_value) == pytest.approx(float(value), rel=1e-15)
+            for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(a, e, rtol=0, atol=tolerance)
+
+
+def test_the_error_of_finite_differences_is_of_second_order():
+    sizes = (4, 3, 2)
+    with jax.enable_x64():
+        arguments = as_jax(*draw_problem((2, 2), sizes, seed=4, batch=5), "float64")
+        model = mlp(sizes, ACTIVATIONS["tanh"].function)
+        exact = autodiff(model, LOSSES["quadratic"])(*arguments)[1]
+        error = {
+            step: np.linalg.norm(
+                finite_differences(model, LOSSES["quadratic"], step=step)(*arguments)[1][0].weights
+                - exact[0].weights
+            )
+            for step in (0.02, 0.01)
+        }
+    assert error[0.02] / error[0.01] == pytest.approx(4, rel=0.01)

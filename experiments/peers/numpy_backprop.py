@@ -37,14 +37,15 @@ def f_prime(name: str, z: Floats) -> Floats:
         case "tanh":
             return 1 / np.cosh(z) ** 2
         case "relu":
-            return np.where(z > 0, 1.0, 0.0)
+            return (z > 0).astype(z.dtype)
         case "gelu":
             return _normal_cdf(z) + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     raise ValueError(f"no activation {name}")
 
 
 def _normal_cdf(z: Floats) -> Floats:
-    return np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z], dtype=z.dtype)
+    values = [math.erfc(-value / math.sqrt(2)) / 2 for value in z.flat]
+    return np.array(values, dtype=z.dtype).reshape(z.shape)
 
 
 def cost(name: str, z: Floats, label: int) -> tuple[float, Floats]:
