@@ -138,7 +138,7 @@ def test_a_damaged_run_gives_one_line_that_names_the_file(copy, name, old, new, 
 
 @given(data=st.data())
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_damage_to_the_texts_gives_a_run_or_one_line(directory, tmp_path, data):
     name = data.draw(st.sampled_from([runs.SUMMARY_FILE, runs.METRICS_FILE]))

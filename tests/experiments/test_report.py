@@ -5,6 +5,7 @@ import html.parser
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import PIL.Image
@@ -272,12 +273,26 @@ def test_the_pictures_are_written_singly(one):
             assert np.asarray(image.convert("L")).std() > 10
 
 
-def test_the_same_runs_give_the_same_page(folder):
-    one, two = (reports.make([folder / "seed-0"]) for _ in range(2))
-    assert one == two
+def test_the_same_run_gives_the_same_page_in_another_process(one, folder):
+    _, pictures = one
+    again = reports.make([folder / "digits"])
+    assert again.html == (pictures.parents[1] / "page.html").read_text("utf-8")
+    assert {path.stem: path.read_bytes() for path in pictures.iterdir()} == again.figures
 
 
-def test_data_that_have_changed_are_noticed(run_module, folder, shapes, tmp_path):
+@pytest.fixture
+def make_page(monkeypatch):
+    """What the command does once its flags are parsed."""
+
+    def make(run, output):
+        outputs = types.SimpleNamespace(output=str(output), figures_dir=None)
+        monkeypatch.setattr(report.flags, "FLAGS", outputs)
+        report.main([str(run)])
+
+    return make
+
+
+def test_data_that_have_changed_are_noticed(make_page, folder, shapes, tmp_path, capsys):
     changed = tmp_path / "shapes"
     shutil.copytree(shapes, changed)
     run = shutil.copytree(folder / "seed-0", tmp_path / "run")
@@ -293,9 +308,8 @@ def test_data_that_have_changed_are_noticed(run_module, folder, shapes, tmp_path
             (run / name).write_text(json.dumps(summary(run) | {"config": config}))
         else:
             export.save(run / name, moved)
-    process = run_module("experiments.report", run, f"--output={tmp_path / 'page.html'}")
-    assert process.returncode == 0, process.stderr
-    (line,) = process.stderr.splitlines()
+    make_page(run, tmp_path / "page.html")
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: run: scored here, the model makes")
     assert f"summary.json records {summary(run)['test_errors']} in 30" in line
     assert line.removeprefix("warning: ") in Page((tmp_path / "page.html").read_text()).text
@@ -346,9 +360,9 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path):
         report.check_outputs(tmp_path / "page.html", tmp_path / "file")
 
 
-def test_an_output_that_cannot_be_written_gives_one_line(run_module, folder):
-    process = run_module("experiments.report", folder / "perfect", "--output=/proc/page.html")
-    assert_one_line_error(process, "/proc/")
+def test_an_output_that_cannot_be_written_gives_one_line(make_page, folder):
+    with pytest.raises(SystemExit, match=r"^error: .*/proc/[^\n]*$"):
+        make_page(folder / "perfect", "/proc/page.html")
 
 
 def test_help_is_grouped_and_names_the_arguments(run_module):
