@@ -2,6 +2,7 @@
 
 import importlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,22 @@ def plain(text: str) -> str:
 
 
 def printable(names: Sequence[str]) -> list[str]:
-    """Names short enough for a picture; the index where the font cannot draw one."""
+    """Names by index, short enough for a picture.
+
+    A name that the font cannot draw becomes its index; one that is like another when it is cut
+    short gets its index before it.
+    """
     known = _drawable()
-    return [
-        plain(name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…")
-        if all(ord(character) in known for character in name)
-        else str(index)
+    drawable = [
+        name if all(ord(character) in known for character in name) else str(index)
         for index, name in enumerate(names)
     ]
+    times = Counter(map(_shortened, drawable))
+    return [
+        plain(_shortened(name if times[_shortened(name)] == 1 else f"{index} {name}"))
+        for index, name in enumerate(drawable)
+    ]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"

@@ -171,7 +171,7 @@ def _tiles(
         middle, top = (column + 0.5) * pitch, row * row_height
         extent = (middle - across / 2, middle + across / 2, top + down, top)
         picture = axes.imshow(image, extent=extent, **style)
-        size = SMALL if columns <= 8 else SMALL - 2
+        size = 8.5 if columns <= 8 else 7.0
         axes.text(middle, top + down + 0.03, caption, ha="center", va="top", fontsize=size)
     axes.set(xlim=(0, WIDTH), ylim=(rows * row_height, 0))
     return figure, axes, picture
@@ -250,7 +250,7 @@ def reliability_diagram(reliability: Reliability) -> "Figure":
     above.plot(confidence[filled], accuracy[filled], "o", color="#D55E00", markersize=4)
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     above.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    above.legend(loc="upper left", fontsize=SMALL)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=SMALL, frameon=False)
     below.bar(left, counts, width=1 / bins, align="edge", color="0.5", edgecolor="white")
     below.set(xlabel="confidence: probability of the predicted class", ylabel="predictions")
     below.set_yscale("symlog", linthresh=1)

@@ -120,17 +120,26 @@ def _confusion(predictions: Predictions, class_names: tuple[str, ...]) -> Part:
 def _class_scores(predictions: Predictions, class_names: tuple[str, ...]) -> str:
     confusion = predictions.confusion
     precision, recall = precision_and_recall(confusion)
+    # Pictures may cut names short, and then tell them apart by their label.
+    named = class_names != tuple(map(str, range(len(class_names))))
     rows = [
-        (name, f"{images:,}", _percent(precision[index]), _percent(recall[index]))
+        (
+            name,
+            *([str(index)] * named),
+            f"{images:,}",
+            _percent(precision[index]),
+            _percent(recall[index]),
+        )
         for index, (name, images) in enumerate(zip(class_names, confusion.sum(axis=1), strict=True))
     ]
     caption = (
         "Precision: the share of the images taken for a class that are of it. Recall: the share of "
         "a class's images that were taken for it."
     )
+    header = ["class", *(["label"] * named), "test images", "precision", "recall"]
     return page.part(
         page.heading(3, "Precision and recall"),
-        page.table(["class", "test images", "precision", "recall"], rows, "Of each class"),
+        page.table(header, rows, "Of each class"),
         page.paragraph(caption, "quiet"),
     )
 

@@ -127,6 +127,10 @@ def test_names_that_are_hard_to_draw():
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [r"\$5 or \$6", "1", "an_extreme…", "<b>", "_"]
     canvas.png(axes.figure)
+    long = [f"a_class_like_any_other_{label}" for label in range(3)]
+    axes = figures.confusion_matrix(np.eye(3, dtype=int), long).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["0 a_class_…", "1 a_class_…", "2 a_class_…"]
     image = np.zeros((5, 7), np.uint8)
     examples = [figures.Mistake(image, label, 0.1, 0, 0.9) for label in range(1, 5)]
     canvas.png(figures.mistakes(examples, HARD_NAMES))

@@ -197,7 +197,7 @@ def test_the_details_are_those_of_the_model(several, folder):
         hits = np.sum((labels == index) & (predicted == index))
         taken, there = np.sum(predicted == index), np.sum(labels == index)
         precision = f"{hits / taken:.1%}" if taken else "undefined"
-        assert row == [NAMES[index], str(there), precision, f"{hits / there:.1%}"]
+        assert row == [NAMES[index], str(index), str(there), precision, f"{hits / there:.1%}"]
 
     wrong = np.flatnonzero(predicted != labels)
     surest = wrong[confidence[wrong].argmax()]
