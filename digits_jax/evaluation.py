@@ -1,11 +1,12 @@
 """Exact metrics over every example of a split."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
 
 from digits_jax.data.dataset import Dataset
 from digits_jax.losses import Loss
@@ -32,17 +33,31 @@ def scale_pixels(images: Array, dtype: jnp.dtype) -> Array:
     return images.astype(dtype) / 255
 
 
-def make_evaluate(model: Model, loss: Loss) -> Callable[[Params, Dataset], Metrics]:
-    """The function that scores parameters on a split, the last incomplete batch included."""
+def make_logits(
+    model: Model,
+) -> Callable[[Params, UInt8[Any, "n height width"]], Float[Array, "n classes"]]:
+    """The function that gives the logits of every image, the last incomplete batch included."""
 
-    def evaluate(params: Params, dataset: Dataset) -> Metrics:
+    def logits(params: Params, images: UInt8[Any, "n height width"]) -> Float[Array, "n classes"]:
         dtype = params[0].weights.dtype
 
         def logits_of(image: Array) -> Float[Array, " classes"]:
             return model.apply(params, scale_pixels(image, dtype)[None])[0]
 
+        scores: Float[Array, "n classes"]
+        scores = jax.lax.map(logits_of, images, batch_size=EVALUATION_BATCH)
+        return scores
+
+    return logits
+
+
+def make_evaluate(model: Model, loss: Loss) -> Callable[[Params, Dataset], Metrics]:
+    """The function that scores parameters on a split, the last incomplete batch included."""
+    logits_of = make_logits(model)
+
+    def evaluate(params: Params, dataset: Dataset) -> Metrics:
         images, labels = dataset
-        logits = jax.lax.map(logits_of, images, batch_size=EVALUATION_BATCH)
+        logits = logits_of(params, images)
         predictions = jnp.argmax(logits, axis=-1)
         errors = jnp.sum(predictions != labels)
         classes = logits.shape[-1]
@@ -54,3 +69,28 @@ def make_evaluate(model: Model, loss: Loss) -> Callable[[Params, Dataset], Metri
         )
 
     return evaluate
+
+
+class ClassScores(NamedTuple):
+    """Of each class; NaN where it is undefined: no example taken for the class, or none of it."""
+
+    precision: Float[np.ndarray, " classes"]
+    recall: Float[np.ndarray, " classes"]
+
+
+def precision_and_recall(confusion: Int[Any, "classes classes"]) -> ClassScores:
+    """Precision and recall of each class, from `Metrics.confusion`.
+
+    Precision is the share of those taken for the class that are of it; recall is the share of
+    those of the class that were taken for it (Manning, Raghavan and Schuetze, Introduction to
+    Information Retrieval, 2008, equations 8.1 and 8.2).
+    """
+    counts = np.asarray(confusion)
+    right = np.diagonal(counts).astype(np.float64)
+
+    def share(whole: np.ndarray) -> np.ndarray:
+        nothing = np.full(len(right), np.nan)
+        shares: np.ndarray = np.divide(right, whole, out=nothing, where=whole > 0)
+        return shares
+
+    return ClassScores(precision=share(counts.sum(axis=0)), recall=share(counts.sum(axis=1)))

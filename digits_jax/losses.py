@@ -1,4 +1,4 @@
-"""Losses of logits and labels, each beside its derivative derived by hand."""
+"""Losses of logits and labels, each with its derivative derived by hand and its probabilities."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,11 @@ from digits_jax.activations import sigmoid_derivative
 
 
 class Loss(NamedTuple):
-    """The loss of each example of a batch, and its derivative with respect to the logits."""
+    """The loss of each example of a batch, and its derivative with respect to the logits.
+
+    `probabilities` reads logits as the network means them under this loss: one for each class,
+    with sum 1.
+    """
 
     function: Callable[
         [Float[Array, "batch classes"], Int[Array, " batch"]], Float[Array, " batch"]
@@ -20,6 +24,7 @@ class Loss(NamedTuple):
     derivative: Callable[
         [Float[Array, "batch classes"], Int[Array, " batch"]], Float[Array, "batch classes"]
     ]
+    probabilities: Callable[[Float[Array, "batch classes"]], Float[Array, "batch classes"]]
 
 
 def quadratic(
@@ -36,6 +41,11 @@ def quadratic_derivative(
     return (jax.nn.sigmoid(logits) - _one_hot(labels, logits)) * sigmoid_derivative(logits)
 
 
+def quadratic_probabilities(logits: Float[Array, "batch classes"]) -> Float[Array, "batch classes"]:
+    """The sigmoid outputs divided by their sum; by logarithms, so that all may be tiny."""
+    return jax.nn.softmax(jax.nn.log_sigmoid(logits), axis=-1)
+
+
 def cross_entropy(
     logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
 ) -> Float[Array, " batch"]:
@@ -49,6 +59,13 @@ def cross_entropy_derivative(
 ) -> Float[Array, "batch classes"]:
     """softmax(z) - y (Bridle, 1990)."""
     return jnp.exp(jax.nn.log_softmax(logits)) - _one_hot(labels, logits)
+
+
+def cross_entropy_probabilities(
+    logits: Float[Array, "batch classes"],
+) -> Float[Array, "batch classes"]:
+    """softmax(z) (Bridle, 1990)."""
+    return jax.nn.softmax(logits, axis=-1)
 
 
 def smooth(loss: Loss, amount: float | Float[Array, ""]) -> Loss:
@@ -76,6 +93,6 @@ def _one_hot(
 
 
 LOSSES = {
-    "quadratic": Loss(quadratic, quadratic_derivative),
-    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative),
+    "quadratic": Loss(quadratic, quadratic_derivative, quadratic_probabilities),
+    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative, cross_entropy_probabilities),
 }

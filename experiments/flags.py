@@ -47,6 +47,14 @@ def define_workdir() -> None:
     flags.DEFINE_bool("overwrite", False, help, module_name="run")
 
 
+def define_report() -> None:
+    """Defines where a report goes."""
+    help = "the page; an earlier one of that name is replaced"
+    flags.DEFINE_string("output", "report.html", help, module_name="run")
+    help = "folder that receives the pictures singly, as PNG files"
+    flags.DEFINE_string("figures_dir", None, help, module_name="run")
+
+
 def workdir(name: str) -> Path:
     """The folder that `--workdir` names, or one under `runs` after the time and `name`."""
     if FLAGS.workdir is not None:
@@ -101,7 +109,32 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls `main`; `--help` shows them by group, a mistake gives one line."""
-    app.run(lambda argv: main(), flags_parser=_parse)
+    app.run(lambda argv: main(), flags_parser=_parse_flags_alone)
+
+
+def run_with_arguments(main: Callable[[list[str]], None], arguments: str) -> None:
+    """As `run`, for a script that takes at least one argument, before or after its flags.
+
+    Args:
+        main: receives the arguments.
+        arguments: what they are, as in `RUN [RUN ...]`.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        FLAGS.set_gnu_getopt()
+        rest = _parse(argv)
+        if len(rest) == 1:
+            _usage_error(f"expected {arguments}")
+        return rest
+
+    app.run(lambda argv: main(argv[1:]), flags_parser=parse)
+
+
+def _parse_flags_alone(argv: list[str]) -> list[str]:
+    rest = _parse(argv)
+    if len(rest) > 1:
+        _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
+    return rest
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -115,8 +148,6 @@ def _parse(argv: list[str]) -> list[str]:
     if FLAGS["verbosity"].using_default_value:
         # At absl's default, JAX logs every kind of device that it looks for in vain.
         FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]
-    if len(rest) > 1:
-        _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
     return rest
 
 

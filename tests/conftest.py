@@ -31,7 +31,7 @@ def idx_bytes_fixture():
     return idx_bytes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_idx_folder():
     """Writes a data set as the four IDX files: (folder, train=(images, labels), test=(...))."""
 
@@ -49,7 +49,7 @@ def write_idx_folder():
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_split():
     """Makes `count` random images of `shape` that a network can learn, and their labels."""
 
@@ -63,7 +63,24 @@ def tiny_split():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def train_run():
+    """Trains a run into a new folder, which it returns: (directory, **settings of Config)."""
+    from digits_jax import Config, data, runs
+
+    def train(directory, **settings):
+        config = Config(**settings)
+        directory.mkdir(parents=True)
+        splits = data.load(
+            config.dataset, config.data_dir, config.train_size, config.validation_size
+        )
+        runs.train(config, splits, directory)
+        return directory
+
+    return train
+
+
+@pytest.fixture(scope="session")
 def run_module():
     """Runs `python -m MODULE FLAGS` as a user would, from the checkout."""
 

@@ -30,6 +30,32 @@ def test_a_folder_of_ones_own(tmp_path, write_idx_folder, tiny_split, compress):
     np.testing.assert_array_equal(splits.test.labels, test[1])
 
 
+def test_classes_are_named_by_labels_txt_or_else_by_their_index(
+    tmp_path, write_idx_folder, tiny_split
+):
+    write_idx_folder(tmp_path, tiny_split(20), tiny_split(6))
+    assert data.load("mnist", tmp_path, 12, 8).class_names == ("0", "1", "2")
+    (tmp_path / "labels.txt").write_text("Ankle boot\nBag\nÄrmelkleid\n", "utf-8")
+    assert data.load("mnist", tmp_path, 12, 8).class_names == ("Ankle boot", "Bag", "Ärmelkleid")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"boot\nbag\n", "labels.txt: expected 3 lines .* found 2 lines, 0 of them empty"),
+        (b"boot\n\nbag\n", "found 3 lines, 1 of them empty"),
+        (b"boot\nbag\ncoat\ndress", "found 4 lines"),
+        (b"\xff\nbag\ncoat", "labels.txt: not UTF-8"),
+    ],
+)
+def test_class_names_that_do_not_fit(tmp_path, write_idx_folder, tiny_split, content, message):
+    write_idx_folder(tmp_path, tiny_split(20), tiny_split(6))
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        data.load("mnist", tmp_path, 12, 8)
+    assert "\n" not in str(error.value)
+
+
 def test_no_validation_images(tmp_path, write_idx_folder, tiny_split):
     write_idx_folder(tmp_path, tiny_split(20), tiny_split(6))
     splits = data.load("mnist", tmp_path, train_size=20, validation_size=0)

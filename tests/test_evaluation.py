@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digits_jax.data import Dataset
-from digits_jax.evaluation import EVALUATION_BATCH, make_evaluate
+from digits_jax.evaluation import EVALUATION_BATCH, make_evaluate, precision_and_recall
 from digits_jax.losses import LOSSES
 from digits_jax.models import mlp
 
@@ -33,3 +33,17 @@ def test_metrics_equal_those_counted_by_hand(count):
     np.testing.assert_array_equal(metrics.confusion, confusion)
     expected_loss = -np.log(probabilities[np.arange(count), labels]).mean()
     assert metrics.loss == pytest.approx(expected_loss, rel=1e-5)
+
+
+def test_precision_and_recall_worked_out_by_hand():
+    # Rows are labels: of class 0 three of four are found; what is taken for it is 3 right, 2 wrong.
+    confusion = np.array([[3, 1, 0], [2, 5, 0], [0, 2, 0]])
+    precision, recall = precision_and_recall(confusion)
+    np.testing.assert_allclose(precision, [3 / 5, 5 / 8, np.nan])
+    np.testing.assert_allclose(recall, [3 / 4, 5 / 7, 0])
+
+
+def test_recall_of_a_class_without_examples_is_undefined():
+    precision, recall = precision_and_recall(np.array([[4, 1], [0, 0]]))
+    np.testing.assert_allclose(precision, [1, 0])
+    np.testing.assert_allclose(recall, [4 / 5, np.nan])

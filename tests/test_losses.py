@@ -32,7 +32,7 @@ def test_cross_entropy_of_huge_logits_is_finite():
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_derivatives_are_slopes(name):
-    function, derivative = LOSSES[name]
+    function, derivative, _ = LOSSES[name]
     with jax.enable_x64():
         rng, step = np.random.default_rng(0), 1e-5
         logits = jnp.asarray(rng.normal(size=(6, 4)))
@@ -59,3 +59,19 @@ def test_smoothing_moves_the_quadratic_gradient_as_smoothed_targets_do():
     a = np.asarray(jax.nn.sigmoid(logits))
     targets = 0.9 * np.eye(4)[labels] + 0.1 / 4
     np.testing.assert_allclose(derivative(logits, labels), (a - targets) * a * (1 - a), atol=1e-6)
+
+
+def test_probabilities_worked_out_by_hand():
+    # Sigmoid outputs 3/4 and 1/2 over their sum 5/4; softmax of log 3 and 0.
+    logits = jnp.array([[np.log(3.0), 0.0]])
+    quadratic, cross_entropy = (LOSSES[name] for name in ("quadratic", "cross_entropy"))
+    np.testing.assert_allclose(quadratic.probabilities(logits), [[0.6, 0.4]], rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy.probabilities(logits), [[0.75, 0.25]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_probabilities_of_extreme_logits_are_finite_and_sum_to_one(name):
+    logits = jnp.array([[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4], [90.0, 90.0, 90.0]])
+    probabilities = LOSSES[name].probabilities(logits)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(probabilities[1:], 1 / 3, rtol=1e-6)

@@ -28,7 +28,8 @@ def load(
         validation_size: number of validation images, taken from its end; 0 for none.
 
     Returns:
-        The splits, as NumPy arrays: images uint8 [n, height, width], labels int32 [n].
+        The splits, as NumPy arrays: images uint8 [n, height, width], labels int32 [n]; classes are
+        named 0, 1, 2 and so on where the data set does not name them.
 
     Raises:
         ValueError: in one line, where the data set is unknown, its files are broken, a label is not
@@ -80,4 +81,5 @@ def _split(source: Source, train_size: int, validation_size: int) -> Splits:
         validation=Dataset(images[validation_start:], labels[validation_start:]),
         test=source.test,
         num_classes=source.num_classes,
+        class_names=source.class_names or tuple(map(str, range(source.num_classes))),
     )

@@ -13,20 +13,28 @@ class Dataset(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set as its files hold it: not yet cut into training and validation images."""
+    """A data set as its files hold it: not yet cut into training and validation images.
+
+    `class_names` is empty where the files do not name the classes.
+    """
 
     train: Dataset
     test: Dataset
     num_classes: int
+    class_names: tuple[str, ...] = ()
 
 
 class Splits(NamedTuple):
-    """The three disjoint sets of a run. `validation` may be empty; `num_classes` is static."""
+    """The three disjoint sets of a run. `validation` may be empty; `num_classes` is static.
+
+    `class_names`, by label, are for people to read; nothing is computed from them.
+    """
 
     train: Dataset
     validation: Dataset
     test: Dataset
     num_classes: int
+    class_names: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int]:

@@ -21,6 +21,7 @@ UNSIGNED_BYTE = 0x08
 # Deflate cannot expand a byte to more than 1032 (RFC 1951: 258 bytes from two bits at best).
 DEFLATE_MAX_RATIO = 1032
 READ_SIZE = 1 << 20
+CLASS_NAMES_FILE = "labels.txt"
 
 
 def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
@@ -106,11 +107,13 @@ def _read_at_most(stream: BufferedIOBase, count: int) -> bytes:
 def read_folder(folder: str | os.PathLike[str]) -> Source:
     """Reads the four files of a data set of the MNIST family, each plain or with `.gz`.
 
-    The class count is the largest training label plus one.
+    The class count is the largest training label plus one. A file `labels.txt` beside them may name
+    the classes, in UTF-8, one a line in the order of the labels.
 
     Raises:
         ValueError: in one line, where a file is missing or broken, counts of images and labels
-            differ, or images differ in size between the splits.
+            differ, images differ in size between the splits, or there are not as many class names
+            as classes.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -120,7 +123,8 @@ def read_folder(folder: str | os.PathLike[str]) -> Source:
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = [" x ".join(map(str, images.shape[1:])) for images in (train.images, test.images)]
         raise ValueError(f"{folder}: training images are {sizes[0]} pixels, test images {sizes[1]}")
-    return Source(train, test, num_classes=int(train.labels.max()) + 1)
+    num_classes = int(train.labels.max()) + 1
+    return Source(train, test, num_classes, _read_class_names(folder, num_classes))
 
 
 def _read_split(folder: Path, prefix: str) -> Dataset:
@@ -134,6 +138,22 @@ def _read_split(folder: Path, prefix: str) -> Dataset:
     if images.size == 0:
         raise ValueError(f"{images_path} holds no pixels: its shape is {images.shape}")
     return Dataset(images, labels.astype(np.int32))
+
+
+def _read_class_names(folder: Path, num_classes: int) -> tuple[str, ...]:
+    path = folder / CLASS_NAMES_FILE
+    if not path.exists():
+        return ()
+    try:
+        names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8: {error}") from None
+    if len(names) != num_classes or not all(names):
+        raise ValueError(
+            f"{path}: expected {num_classes} lines with a class name each, as many as classes; "
+            f"found {len(names)} lines, {names.count('')} of them empty"
+        )
+    return names
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -56,7 +56,8 @@ def read(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
         raise ValueError(
             f"{builder.data_dir}: training images are {sizes[0]} pixels, test images {sizes[1]}"
         )
-    return Source(train, test, builder.info.features["label"].num_classes)
+    label = builder.info.features["label"]
+    return Source(train, test, label.num_classes, tuple(label.names))
 
 
 @contextlib.contextmanager

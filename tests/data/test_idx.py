@@ -29,10 +29,10 @@ def test_the_embedded_files_are_the_original_ones(name):
 
 
 def test_mnist_is_read_whole():
-    train, test, num_classes = idx.read_folder(EMBEDDED_MNIST)
+    train, test, num_classes, class_names = idx.read_folder(EMBEDDED_MNIST)
     assert train.images.shape == (60_000, 28, 28)
     assert test.images.shape == (10_000, 28, 28)
-    assert num_classes == 10
+    assert (num_classes, class_names) == (10, ())
     # Published: the first training labels, images of each class, mean and deviation of a pixel.
     assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert np.bincount(test.labels).tolist() == [

@@ -90,6 +90,10 @@ class NoTest(LabelledImages):
     SPLITS = ("train",)
 
 
+class NamedNoise(LabelledImages):
+    LABEL = tfds.features.ClassLabel(names=["boot", "bag", "coat", "dress"])
+
+
 class TwoSizes(LabelledImages):
     IMAGE = tfds.features.Image(shape=(None, None, 1))
 
@@ -173,6 +177,11 @@ def test_load_cuts_the_splits(prepared: Path):
     np.testing.assert_array_equal(splits.train.images, grey_images("train")[:20, ..., 0])
     np.testing.assert_array_equal(splits.validation.images, grey_images("train")[20:, ..., 0])
     np.testing.assert_array_equal(splits.test.labels, labels("test"))
+
+
+def test_classes_have_the_names_that_tfds_gives_them(tmp_path: Path):
+    prepare(NamedNoise, tmp_path)
+    assert read("named_noise", tmp_path).class_names == ("boot", "bag", "coat", "dress")
 
 
 def test_colour_becomes_the_luma_of_bt_601(tmp_path: Path):

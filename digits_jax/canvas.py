@@ -1,0 +1,84 @@
+"""What all figures share: size, sharpness, text that the font can draw, and the way to a file."""
+
+import importlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# At 100 pixels an inch a figure fits beside another one on a screen, and its text can still be read
+# where a telephone shows it three quarters as wide.
+WIDTH = 4.8  # inches
+PIXELS_PER_INCH = 200
+SMALL = 9  # points; matplotlib's own 10 elsewhere
+NAME_LENGTH = 11
+
+
+def png(figure: "Figure") -> bytes:
+    """A figure as a PNG file; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def require() -> None:
+    """Checks that figures can be made.
+
+    Raises:
+        ValueError: in one line, where matplotlib is not installed.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError:
+        raise ValueError("figures need matplotlib: pip install -e '.[figures]'") from None
+
+
+def new_figure(height: float, width: float = WIDTH) -> "Figure":
+    """An empty figure of so many inches, which nothing but its owner knows of.
+
+    Raises:
+        ValueError: as `require`.
+    """
+    require()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _drawable() -> Any:
+    """The characters that the font of all figures can draw."""
+    from matplotlib import font_manager, ft2font
+
+    return ft2font.FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap()
+
+
+def plain(text: str) -> str:
+    """Text that the font can draw and that matplotlib does not read as a formula."""
+    known = _drawable()
+    drawn = "".join(character if ord(character) in known else "?" for character in text)
+    return drawn.replace("$", r"\$")
+
+
+def printable(names: Sequence[str]) -> list[str]:
+    """Names by index, short enough for a picture.
+
+    A name that the font cannot draw becomes its index; one that is like another when it is cut
+    short gets its index before it.
+    """
+    known = _drawable()
+    drawable = [
+        name if all(ord(character) in known for character in name) else str(index)
+        for index, name in enumerate(names)
+    ]
+    times = Counter(map(_shortened, drawable))
+    return [
+        plain(_shortened(name if times[_shortened(name)] == 1 else f"{index} {name}"))
+        for index, name in enumerate(drawable)
+    ]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
