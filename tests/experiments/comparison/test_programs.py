@@ -8,7 +8,7 @@ from digits_jax.activations import ACTIVATIONS, sigmoid_derivative
 from digits_jax.config import Config
 from digits_jax.data import Dataset, Splits
 from digits_jax.gradients import autodiff, manual
-from digits_jax.losses import LOSSES, Loss
+from digits_jax.losses import LOSSES
 from experiments.comparison import programs
 from experiments.comparison.problem import make_problem
 from experiments.comparison.programs import fingerprint, kinds, parse, signatures
@@ -121,7 +121,9 @@ def test_where_1_over_batch_is_multiplied_is_all_that_differs(batch_size):
     quadratic = LOSSES["quadratic"]
     by_autodiff = compiled(autodiff(problem.model, quadratic))
     assert compiled(manual(ACTIVATIONS["sigmoid"], quadratic)) != by_autodiff
-    moved = Loss(quadratic.function, lambda z, y: Scaled(quadratic_derivative_of_the_mean(z, y)))
+    moved = quadratic._replace(
+        derivative=lambda z, y: Scaled(quadratic_derivative_of_the_mean(z, y))
+    )
     assert compiled(manual(ACTIVATIONS["sigmoid"], moved)) == by_autodiff
 
 

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from digits_jax import page
+from digits_jax.reports import page
 
 HOSTILE = "</table><script>alert(1)</script> & \"quoted\" 'text' $body"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + struct.pack(">II", 960, 400)

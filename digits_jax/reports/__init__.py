@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits_jax import canvas, data, figures, page, results
+from digits_jax import canvas, data, figures, results
 from digits_jax.config import Config
+from digits_jax.reports import page
+from digits_jax.reports.sections import LOSS_NAMES, Section, detail
 from digits_jax.results import Group, Run
-from digits_jax.sections import LOSS_NAMES, Section, detail
 
 
 class Report(NamedTuple):

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits_jax import calibration, canvas, figures, page, results
+from digits_jax import calibration, canvas, figures, results
 from digits_jax.data.dataset import Splits
 from digits_jax.evaluation import precision_and_recall
+from digits_jax.reports import page
 from digits_jax.results import Predictions, Run
 
 MISTAKES = 20
