@@ -33,12 +33,14 @@ class TrainState(NamedTuple):
 class TrainMetrics(NamedTuple):
     """Of a batch, before its update: mean loss, accuracy; and the update's learning rate.
 
+    `gradient_norms`, where asked for: of each layer, weights and biases together, before clipping.
     Of an epoch: means over its batches; the learning rate of its last update.
     """
 
     loss: Float[Array, ""]
     accuracy: Float[Array, ""]
     learning_rate: Float[Array, ""]
+    gradient_norms: tuple[Float[Array, ""], ...] | None = None
 
 
 class Training(NamedTuple):
@@ -69,7 +71,9 @@ def make_value_and_grad(config: Config, model: Model) -> gradients.ValueAndGrad:
     return gradients.autodiff(model, loss)
 
 
-def make_training(config: Config, image_shape: tuple[int, int], num_classes: int) -> Training:
+def make_training(
+    config: Config, image_shape: tuple[int, int], num_classes: int, gradient_norms: bool = False
+) -> Training:
     """Everything that a run of `config` computes, not yet compiled."""
     model = make_model(config, image_shape, num_classes)
     value_and_grad = make_value_and_grad(config, model)
@@ -110,6 +114,7 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
             loss=loss,
             accuracy=jnp.mean(predictions == batch.labels),
             learning_rate=jnp.asarray(rate(state.step) if callable(rate) else rate),
+            gradient_norms=tuple(map(optax.tree.norm, grads)) if gradient_norms else None,
         )
         return TrainState(params, opt_state, state.step + 1, state.key), metrics
 
@@ -128,9 +133,8 @@ def make_training(config: Config, image_shape: tuple[int, int], num_classes: int
             )
 
         state, metrics = jax.lax.scan(step, state, batches)
-        return state, TrainMetrics(
-            metrics.loss.mean(), metrics.accuracy.mean(), metrics.learning_rate[-1]
-        )
+        means = jax.tree.map(jnp.mean, metrics)
+        return state, means._replace(learning_rate=metrics.learning_rate[-1])
 
     def run(
         hyperparameters: Hyperparameters, train: Dataset, validation: Dataset
