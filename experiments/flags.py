@@ -19,22 +19,26 @@ HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 GROUPS = ("data", "network", "training", "run")
 
 
-def define_config() -> None:
+def define_config(values: flags.FlagValues = FLAGS) -> None:
     """Defines a flag for every field of Config."""
     for field in dataclasses.fields(Config):
         default: Any = field.default
-        group, help = field.metadata["group"], field.metadata["help"]
+        about: dict[str, Any] = {
+            "help": field.metadata["help"],
+            "flag_values": values,
+            "module_name": field.metadata["group"],
+        }
         choices = field.metadata.get("choices")
         if choices:
-            flags.DEFINE_enum(field.name, default, choices, help, module_name=group)
+            flags.DEFINE_enum(field.name, default, choices, **about)
         elif field.type is int:
-            flags.DEFINE_integer(field.name, default, help, module_name=group)
+            flags.DEFINE_integer(field.name, default, **about)
         elif field.type is float:
-            flags.DEFINE_float(field.name, default, help, module_name=group)
+            flags.DEFINE_float(field.name, default, **about)
         elif isinstance(default, tuple):
-            flags.DEFINE_list(field.name, list(map(str, default)), help, module_name=group)
+            flags.DEFINE_list(field.name, list(map(str, default)), **about)
         else:
-            flags.DEFINE_string(field.name, default, help, module_name=group)
+            flags.DEFINE_string(field.name, default, **about)
 
 
 def define_workdir() -> None:
@@ -53,14 +57,14 @@ def workdir(name: str) -> Path:
     return Path("runs") / f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
 
 
-def config() -> Config:
+def config(parsed: flags.FlagValues = FLAGS) -> Config:
     """The Config that the parsed flags give.
 
     Raises:
         ValueError: in one line, where a value is out of range.
     """
     values: dict[str, Any] = {
-        field.name: FLAGS[field.name].value for field in dataclasses.fields(Config)
+        field.name: parsed[field.name].value for field in dataclasses.fields(Config)
     }
     try:
         values["hidden"] = tuple(int(units) for units in values["hidden"])
@@ -70,9 +74,9 @@ def config() -> Config:
     return Config(**values)
 
 
-def config_flags() -> str:
+def config_flags(parsed: flags.FlagValues = FLAGS) -> str:
     """The flags of Config, a line each, as `--flagfile` reads them."""
-    lines = [FLAGS[field.name].serialize() for field in dataclasses.fields(Config)]
+    lines = [parsed[field.name].serialize() for field in dataclasses.fields(Config)]
     return "".join(f"{line}\n" for line in lines if line)
 
 
