@@ -60,7 +60,7 @@ def saving(
 
     def save(checkpoint: Checkpoint) -> None:
         nonlocal manager
-        # A copy: the next epoch writes into the memory of this state.
+        # A copy: the next epoch takes over the memory of this state.
         leaves = _host_leaves(checkpoint.state)
         body = {
             "format": FORMAT,

@@ -114,10 +114,18 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
         beginning. And a line for each later checkpoint that is damaged.
 
     Raises:
-        ValueError: where all are damaged, or the last is of another run or format.
+        ValueError: where all are damaged, or the last is of another run or format, or past the
+            epochs of `config`.
     """
     template = state_template(config, splits)
-    return checkpoints.restore(directory / CHECKPOINTS, _identity(config, splits), template)
+    checkpoint, damaged = checkpoints.restore(
+        directory / CHECKPOINTS, _identity(config, splits), template
+    )
+    if checkpoint and len(checkpoint.rows) > config.epochs:
+        raise ValueError(
+            f"the run in {directory} is at epoch {len(checkpoint.rows)} of {config.epochs}"
+        )
+    return checkpoint, damaged
 
 
 def train(

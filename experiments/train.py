@@ -66,6 +66,7 @@ def start_run(should_stop: Callable[[], bool]) -> None:
     config = flags.config()
     if flags.FLAGS.workdir is not None:
         runs.check_directory(Path(flags.FLAGS.workdir), flags.FLAGS.overwrite)
+    check_profile(config.epochs)
     splits = load(config)
     directory = flags.workdir(run_name(config, splits))
     with runs.locked(directory):
@@ -93,7 +94,14 @@ def resume_run(should_stop: Callable[[], bool]) -> None:
         checkpoint, damaged = runs.restore(stored.config, splits, directory)
         for line in damaged:
             print(f"warning: {line}", file=sys.stderr)
+        check_profile(stored.config.epochs - (len(checkpoint.rows) if checkpoint else 0))
         train(stored, splits, directory, checkpoint, should_stop)
+
+
+def check_profile(epochs: int) -> None:
+    """Checks that there is a second epoch to trace among those that are left."""
+    if flags.FLAGS.profile and epochs < 2:
+        raise ValueError(f"--profile traces the second epoch, and {epochs} is left to train")
 
 
 def load(config: Config) -> data.Splits:
@@ -111,10 +119,6 @@ def train(
     """Trains, with a bar where there is a terminal, and prints how it ended."""
     config = stored.config
     done = len(checkpoint.rows) if checkpoint else 0
-    if flags.FLAGS.profile and config.epochs < done + 2:
-        raise ValueError(
-            f"--profile traces the second epoch, and {config.epochs - done} is left to train"
-        )
     write_atomically(directory / runs.FLAGS_FILE, stored.flags.encode())
     with (
         tqdm(total=config.epochs, initial=done, unit="epoch", disable=None) as bar,

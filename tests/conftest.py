@@ -31,7 +31,7 @@ def idx_bytes_fixture():
     return idx_bytes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_idx_folder():
     """Writes a data set as the four IDX files: (folder, train=(images, labels), test=(...))."""
 
@@ -49,7 +49,7 @@ def write_idx_folder():
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_split():
     """Makes `count` random images of `shape` that a network can learn, and their labels."""
 

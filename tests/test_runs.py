@@ -164,6 +164,8 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tmp_path, splits):
     assert damaged == []
     assert len(checkpoint.rows) == epoch - 1
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(checkpoint.state.params))
+    with pytest.raises(ValueError, match=f"is at epoch {epoch - 1} of 1"):
+        runs.restore(dataclasses.replace(config, epochs=1), splits, tmp_path)
 
 
 def test_parameters_that_are_not_finite_are_not_saved(tmp_path, splits):
