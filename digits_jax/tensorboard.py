@@ -37,7 +37,10 @@ def writing(directory: Path, done: int) -> Iterator[Callable[[Epoch], None]]:
     """
     from tensorboardX import SummaryWriter
 
-    writer = SummaryWriter(str(directory), purge_step=done + 1 if done else None)
+    # File names count whole seconds: the suffix keeps the file of a run stopped in the same one.
+    writer = SummaryWriter(
+        str(directory), purge_step=done + 1 if done else None, filename_suffix=f".{done:06}"
+    )
 
     def write(epoch: Epoch) -> None:
         row = epoch.row
