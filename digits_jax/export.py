@@ -50,7 +50,7 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
         "image_shape": model.image_shape,
         "num_classes": model.num_classes,
         "shapes": {name: tensor.shape for name, tensor in tensors.items()},
-        "sha256": _sha256(tensors),
+        "sha256": sha256(tensors),
     }
     content = safetensors.numpy.save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
     write_atomically(Path(path), content)
@@ -80,7 +80,7 @@ def load(path: str | os.PathLike[str]) -> TrainedModel:
 def _parse(metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> TrainedModel:
     if metadata["format"] != FORMAT:
         raise ValueError(f"format {metadata['format']}, this version reads {FORMAT}")
-    if metadata["sha256"] != _sha256(tensors):
+    if metadata["sha256"] != sha256(tensors):
         raise ValueError("damaged: the SHA-256 of its tensors is not the one recorded")
     params = tuple(
         Layer(*(jnp.asarray(tensors[f"layers.{index}.{field}"]) for field in Layer._fields))
@@ -92,7 +92,7 @@ def _parse(metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> TrainedM
     )
 
 
-def _sha256(tensors: dict[str, np.ndarray]) -> str:
+def sha256(tensors: dict[str, np.ndarray]) -> str:
     """The hash of every tensor's name, type, shape and bytes, in order of names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):

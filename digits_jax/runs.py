@@ -1,86 +1,49 @@
-"""One run in a directory of its own: train, and write metrics, summary and model."""
+"""One run in a directory of its own: train, survive, and write metrics, summary and model."""
 
-import csv
+import contextlib
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 import math
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
+import numpy as np
 
-from digits_jax import export
-from digits_jax.config import Config, Hyperparameters, hyperparameters
-from digits_jax.data.dataset import Dataset, Splits
-from digits_jax.evaluation import Metrics
+from digits_jax import checkpoints, export, history, tensorboard
+from digits_jax.checkpoints import Checkpoint
+from digits_jax.config import Config, hyperparameters
+from digits_jax.data.dataset import Splits
 from digits_jax.files import write_atomically
-from digits_jax.models import Params, count_parameters
-from digits_jax.training import TrainMetrics, TrainState, make_training
+from digits_jax.history import Row as Row
+from digits_jax.models import count_parameters
+from digits_jax.programs import accuracy, compile_programs, decimal, epochs, state_template
+from digits_jax.training import TrainState
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
 RUN_FILES = (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE)
+CHECKPOINTS, PROFILE = "checkpoints", "profile"
+LOCK_FILE = ".lock"
 PACKAGES = ("digits_jax", "jax", "jaxlib", "optax", "numpy")
 
 
 class Diverged(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss, or a parameter, became NaN or infinite."""
 
 
-class Row(NamedTuple):
-    """One epoch in metrics.csv; the validation columns are `None` without validation images.
+class Stopped(Exception):
+    """The run was asked to stop, and did after this epoch; it can be resumed."""
 
-    Training figures are means over the epoch's batches, each taken before its update;
-    `learning_rate` is that of the last update; `seconds` are of training alone.
-    """
-
-    epoch: int
-    step: int
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    learning_rate: float
-    seconds: float
-
-
-class Programs(NamedTuple):
-    """The compiled programs of a run."""
-
-    init: Callable[[Hyperparameters], TrainState]
-    epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
-    evaluate_validation: Callable[[Params, Dataset], Metrics] | None
-    evaluate_test: Callable[[Params, Dataset], Metrics]
-
-
-def compile_programs(config: Config, splits: Splits) -> Programs:
-    """Compiles a run ahead of time, so that compile time and training time can be told apart."""
-    training = make_training(config, splits.image_shape, splits.num_classes)
-    numbers = hyperparameters(config)
-    state = jax.eval_shape(training.init, numbers)
-    evaluate = jax.jit(training.evaluate)
-
-    def evaluation(dataset: Dataset) -> Callable[[Params, Dataset], Metrics]:
-        return evaluate.lower(state.params, dataset).compile()
-
-    evaluate_test = evaluation(splits.test)
-    if len(splits.validation.labels) == 0:
-        evaluate_validation = None
-    elif len(splits.validation.labels) == len(splits.test.labels):
-        evaluate_validation = evaluate_test
-    else:
-        evaluate_validation = evaluation(splits.validation)
-    epoch = jax.jit(training.epoch, donate_argnums=1)
-    return Programs(
-        init=jax.jit(training.init).lower(numbers).compile(),
-        epoch=epoch.lower(numbers, state, splits.train).compile(),
-        evaluate_validation=evaluate_validation,
-        evaluate_test=evaluate_test,
-    )
+    def __init__(self, epoch: int):
+        super().__init__(f"stopped after epoch {epoch}")
+        self.epoch = epoch
 
 
 def check_directory(directory: Path, overwrite: bool) -> None:
@@ -91,17 +54,38 @@ def check_directory(directory: Path, overwrite: bool) -> None:
     """
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{directory} is not a folder")
-    if directory.exists() and any(directory.iterdir()) and not overwrite:
+    if overwrite or not directory.exists():
+        return
+    if any(path.name != LOCK_FILE for path in directory.iterdir()):
         raise ValueError(f"{directory} is not empty: choose another workdir, or give --overwrite")
 
 
-def prepare_directory(directory: Path, overwrite: bool, files: Iterable[str] = RUN_FILES) -> None:
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Makes `directory` and holds it: no second run writes into it meanwhile.
+
+    The kernel lets go of it when the process ends, however it ends.
+
+    Raises:
+        ValueError: where another process holds it.
+        OSError: where it cannot be made.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / LOCK_FILE, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is writing into {directory}") from None
+        yield
+
+
+def clear_directory(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
     """Makes `directory`; with `overwrite`, removes the files of an earlier run and nothing else.
 
     Args:
         directory: the folder.
         overwrite: whether it may hold files already.
-        files: names of those that a run writes.
+        names: files that are removed, as glob patterns, and what was half-written of them.
 
     Raises:
         ValueError: as `check_directory`.
@@ -109,8 +93,55 @@ def prepare_directory(directory: Path, overwrite: bool, files: Iterable[str] = R
     """
     check_directory(directory, overwrite)
     directory.mkdir(parents=True, exist_ok=True)
-    for name in files:
-        (directory / name).unlink(missing_ok=True)
+    for name in names:
+        for pattern in (name, f".{name}.*.tmp"):
+            for path in directory.glob(pattern):
+                path.unlink()
+
+
+def prepare_directory(directory: Path, overwrite: bool) -> None:
+    """Makes the directory of a run; with `overwrite`, removes an earlier run and nothing else.
+
+    Raises:
+        ValueError: as `check_directory`.
+        OSError: where it cannot be made.
+    """
+    # The flags first: what is left without them is no run that could be resumed.
+    clear_directory(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
+    for name in (CHECKPOINTS, PROFILE):
+        if (directory / name).is_dir():
+            shutil.rmtree(directory / name)
+
+
+def is_finished(config: Config, directory: Path) -> bool:
+    """Whether `directory` holds the summary of `config`, which is written last."""
+    try:
+        summary = json.loads((directory / SUMMARY_FILE).read_text())
+        return Config.from_dict(summary["config"]) == config
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The last checkpoint of the run in `directory` that is complete and undamaged.
+
+    Returns:
+        The checkpoint, or `None` where none was ever completed: the run then starts at its
+        beginning. And a line for each later checkpoint that is damaged.
+
+    Raises:
+        ValueError: where all are damaged, or the last is of another run or format, or past the
+            epochs of `config`.
+    """
+    template = state_template(config, splits)
+    checkpoint, damaged = checkpoints.restore(
+        directory / CHECKPOINTS, _identity(config, splits), template
+    )
+    if checkpoint and len(checkpoint.rows) > config.epochs:
+        raise ValueError(
+            f"the run in {directory} is at epoch {len(checkpoint.rows)} of {config.epochs}"
+        )
+    return checkpoint, damaged
 
 
 def train(
@@ -119,6 +150,12 @@ def train(
     directory: Path,
     on_epoch: Callable[[Row], None] = lambda row: None,
     started: float | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_seconds: float = 0.0,
+    should_stop: Callable[[], bool] = lambda: False,
+    write_events: bool = False,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Trains, scores the test split once with the final parameters, and writes the run's files.
 
@@ -129,39 +166,75 @@ def train(
             model.safetensors and summary.json.
         on_epoch: called after every epoch.
         started: `time.perf_counter()` where `total_seconds` begins; by default, this call.
+        checkpoint: where to go on from, as `restore` gives it; by default, the beginning.
+        checkpoint_seconds: saves a checkpoint at the end of an epoch, where this many seconds have
+            passed since training began or the last was saved; 0: never.
+        should_stop: asked before the first epoch and after every one. True saves a checkpoint,
+            whatever `checkpoint_seconds` is, and ends the run.
+        write_events: writes event files for TensorBoard.
+        profile: writes a trace of the second epoch.
 
     Returns:
-        What summary.json holds.
+        What summary.json holds. In a run that was resumed, `train_seconds` is the sum over all
+        epochs of metrics.csv; `compile_seconds` and `total_seconds` are of this call alone.
 
     Raises:
         Diverged: where a loss is NaN or infinite; the message names the epoch. No model is written.
+        Stopped: where `should_stop` ended the run.
+        OSError: where a file or a checkpoint cannot be written.
     """
     started = time.perf_counter() if started is None else started
+    rows = list(checkpoint.rows) if checkpoint else []
+    done = len(rows)
+    if should_stop():
+        raise Stopped(done)
     compile_started = time.perf_counter()
-    programs = compile_programs(config, splits)
+    programs = compile_programs(config, splits, gradient_norms=write_events)
     compile_seconds = time.perf_counter() - compile_started
+    if checkpoint:
+        # No alias: the first epoch writes into the memory of its state.
+        state = jax.device_put(checkpoint.state, may_alias=False)
+    else:
+        state = programs.init(jax.device_put(hyperparameters(config)))
 
-    with open(directory / METRICS_FILE, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
-        train_seconds = 0.0
-        for state, row in _epochs(config, splits, programs):  # noqa: B007
-            writer.writerow(row)
-            file.flush()
+    with contextlib.ExitStack() as stack:
+        append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
+        save = stack.enter_context(
+            checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
+        )
+        if write_events:
+            write = stack.enter_context(tensorboard.writing(directory, done))
+        if should_stop():
+            raise Stopped(done)
+        saved = time.monotonic()
+        trace = directory / PROFILE if profile else None
+        for epoch in epochs(config, splits, programs, state, done, trace):
+            state, row, _ = epoch
+            append(row)
             _check_finite("train_loss", row.train_loss, row.epoch)
             _check_finite("validation_loss", row.validation_loss, row.epoch)
-            train_seconds += row.seconds
+            rows.append(row)
             on_epoch(row)
+            if write_events:
+                write(epoch)
+            stopping = row.epoch < config.epochs and should_stop()
+            if stopping or 0 < checkpoint_seconds <= time.monotonic() - saved:
+                _check_parameters(state, row.epoch)
+                save(Checkpoint(state, tuple(rows)))
+                saved = time.monotonic()
+            if stopping:
+                raise Stopped(row.epoch)
 
-    test = jax.device_get(programs.evaluate_test(state.params, jax.device_put(splits.test)))
-    _check_finite("test_loss", _decimal(test.loss), config.epochs)
+    test = jax.device_get(programs.evaluate_test(*jax.device_put((state.params, splits.test))))
+    _check_finite("test_loss", decimal(test.loss), config.epochs)
     params = jax.device_get(state.params)
     model = export.TrainedModel(params, config, splits.image_shape, splits.num_classes)
     export.save(directory / MODEL_FILE, model)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    train_seconds = sum(row.seconds for row in rows)
     summary = {
-        "test_accuracy": _accuracy(test, splits.test),
-        "test_loss": _decimal(test.loss),
+        "test_accuracy": accuracy(test, splits.test),
+        "test_loss": decimal(test.loss),
         "test_errors": int(test.errors),
         "test_size": len(splits.test.labels),
         "epochs": config.epochs,
@@ -180,49 +253,33 @@ def train(
     return summary
 
 
-def _epochs(config: Config, splits: Splits, programs: Programs) -> Iterator[tuple[TrainState, Row]]:
-    """Trains, an epoch at each turn: Python is entered once an epoch."""
-    # All that the run reads, sent once: inside the loop nothing goes to the device.
-    numbers, train_set, validation_set = jax.device_put(
-        (hyperparameters(config), splits.train, splits.validation)
-    )
-    state = programs.init(numbers)
-    for epoch in range(1, config.epochs + 1):
-        started = time.perf_counter()
-        state, metrics = programs.epoch(numbers, state, train_set)
-        metrics.loss.block_until_ready()
-        seconds = time.perf_counter() - started
-        validation = None
-        if programs.evaluate_validation:
-            validation = programs.evaluate_validation(state.params, validation_set)
-        step, metrics, validation = jax.device_get((state.step, metrics, validation))
-        yield (
-            state,
-            Row(
-                epoch=epoch,
-                step=int(step),
-                train_loss=_decimal(metrics.loss),
-                train_accuracy=_decimal(metrics.accuracy),
-                validation_loss=_decimal(validation.loss) if validation else None,
-                validation_accuracy=(
-                    _accuracy(validation, splits.validation) if validation else None
-                ),
-                learning_rate=_decimal(metrics.learning_rate),
-                seconds=round(seconds, 6),
-            ),
-        )
+def epochs_may_grow(config: Config) -> bool:
+    """Whether the epochs made so far would be the same in a longer run."""
+    return config.schedule == "constant"
 
 
-def _decimal(scalar: Any) -> float:
-    """A float32 as the shortest decimal that names it: 0.1, not 0.10000000149011612."""
-    return float(str(scalar))
-
-
-def _accuracy(metrics: Metrics, dataset: Dataset) -> float:
-    """The share classified right, from the counts: float32 would round it."""
-    return (len(dataset.labels) - int(metrics.errors)) / len(dataset.labels)
+def _identity(config: Config, splits: Splits) -> dict[str, Any]:
+    """What two runs have in common that may restore each other's checkpoints."""
+    identity = dataclasses.asdict(config)
+    if epochs_may_grow(config):
+        del identity["epochs"]
+    return {
+        **identity,
+        "image_shape": splits.image_shape,
+        "num_classes": splits.num_classes,
+        # An environment variable may change it: other keys, another order of images.
+        "random_keys": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+    }
 
 
 def _check_finite(name: str, loss: float | None, epoch: int) -> None:
     if loss is not None and not math.isfinite(loss):
         raise Diverged(f"{name} became {loss} in epoch {epoch}: try a smaller learning rate")
+
+
+def _check_parameters(state: TrainState, epoch: int) -> None:
+    """The losses of an epoch are from before its last update: they do not tell."""
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state.params))):
+        raise Diverged(
+            f"a parameter became nan or inf in epoch {epoch}: try a smaller learning rate"
+        )

@@ -33,12 +33,14 @@ class TrainState(NamedTuple):
 class TrainMetrics(NamedTuple):
     """Of a batch, before its update: mean loss, accuracy; and the update's learning rate.
 
+    `gradient_norms`, where asked for: of each layer, weights and biases together, before clipping.
     Of an epoch: means over its batches; the learning rate of its last update.
     """
 
     loss: Float[Array, ""]
     accuracy: Float[Array, ""]
     learning_rate: Float[Array, ""]
+    gradient_norms: tuple[Float[Array, ""], ...] | None = None
 
 
 class Training(NamedTuple):
@@ -69,11 +71,19 @@ def make_value_and_grad(config: Config, model: Model, loss: Loss) -> gradients.V
     return gradients.autodiff(model, loss)
 
 
+def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
+    """A random order of `count` images."""
+    # One sort of random numbers; jax.random.permutation makes ties rarer by sorting again, which
+    # takes three times as long: a tenth of an epoch.
+    return jnp.argsort(jax.random.bits(key, (count,)))
+
+
 def make_training(
     config: Config,
     image_shape: tuple[int, int],
     num_classes: int,
     value_and_grad: gradients.ValueAndGrad | None = None,
+    gradient_norms: bool = False,
 ) -> Training:
     """Everything that a run of `config` computes, not yet compiled.
 
@@ -82,6 +92,7 @@ def make_training(
         image_shape: height and width of an image, in pixels.
         num_classes: number of classes.
         value_and_grad: the gradient to train with; by default the one that `config` names.
+        gradient_norms: whether metrics hold the norm of each layer's gradient.
     """
     model = make_model(config, image_shape, num_classes)
     evaluate = make_evaluate(model, LOSSES[config.loss])
@@ -129,6 +140,7 @@ def make_training(
             loss=loss,
             accuracy=jnp.mean(predictions == batch.labels),
             learning_rate=jnp.asarray(rate(state.step) if callable(rate) else rate),
+            gradient_norms=tuple(map(optax.tree.norm, grads)) if gradient_norms else None,
         )
         return TrainState(params, opt_state, state.step + 1, state.key), metrics
 
@@ -137,9 +149,7 @@ def make_training(
     ) -> tuple[TrainState, TrainMetrics]:
         # The epoch folded in, no key split: a resumed run draws what an unbroken one draws.
         key = jax.random.fold_in(state.key, state.step // config.steps_per_epoch)
-        # One sort of random numbers; jax.random.permutation makes ties rarer by sorting again,
-        # which takes three times as long: a tenth of an epoch.
-        permutation = jnp.argsort(jax.random.bits(key, (len(dataset.labels),)))
+        permutation = shuffle(key, len(dataset.labels))
         used = config.steps_per_epoch * config.batch_size
         batches = permutation[:used].reshape(config.steps_per_epoch, config.batch_size)
 
@@ -149,9 +159,8 @@ def make_training(
             )
 
         state, metrics = jax.lax.scan(step, state, batches)
-        return state, TrainMetrics(
-            metrics.loss.mean(), metrics.accuracy.mean(), metrics.learning_rate[-1]
-        )
+        means = jax.tree.map(jnp.mean, metrics)
+        return state, means._replace(learning_rate=metrics.learning_rate[-1])
 
     def run(
         hyperparameters: Hyperparameters, train: Dataset, validation: Dataset | None = None

@@ -119,7 +119,7 @@ def main() -> None:
         directory = flags.workdir("comparison")
         runs.check_directory(directory, values.overwrite)
         splits = data.load(config.dataset, config.data_dir, config.train_size, 0)
-        runs.prepare_directory(directory, values.overwrite, FILES)
+        runs.clear_directory(directory, values.overwrite, FILES)
 
     found = tables.compute(config, splits, sweeps, chosen)
     pictures = figures.draw(found, sweeps, (found.cost[0].network, config.batch_size))

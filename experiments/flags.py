@@ -19,24 +19,28 @@ HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 GROUPS = ("data", "network", "training", "sweep", "comparison", "run")
 
 
-def define_config(*names: str) -> None:
+def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
     """Defines a flag for every field of Config, or for those named."""
     for field in dataclasses.fields(Config):
         if names and field.name not in names:
             continue
         default: Any = field.default
-        group, help = field.metadata["group"], field.metadata["help"]
+        about: dict[str, Any] = {
+            "help": field.metadata["help"],
+            "flag_values": values,
+            "module_name": field.metadata["group"],
+        }
         choices = field.metadata.get("choices")
         if choices:
-            flags.DEFINE_enum(field.name, default, choices, help, module_name=group)
+            flags.DEFINE_enum(field.name, default, choices, **about)
         elif field.type is int:
-            flags.DEFINE_integer(field.name, default, help, module_name=group)
+            flags.DEFINE_integer(field.name, default, **about)
         elif field.type is float:
-            flags.DEFINE_float(field.name, default, help, module_name=group)
+            flags.DEFINE_float(field.name, default, **about)
         elif isinstance(default, tuple):
-            flags.DEFINE_list(field.name, list(map(str, default)), help, module_name=group)
+            flags.DEFINE_list(field.name, list(map(str, default)), **about)
         else:
-            flags.DEFINE_string(field.name, default, help, module_name=group)
+            flags.DEFINE_string(field.name, default, **about)
 
 
 def define_workdir() -> None:
@@ -63,27 +67,27 @@ def workdir(name: str) -> Path:
     return Path("runs") / f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
 
 
-def config() -> Config:
+def config(parsed: flags.FlagValues = FLAGS) -> Config:
     """The Config that the parsed flags give; where a script defined no flag, its default.
 
     Raises:
         ValueError: in one line, where a value is out of range.
     """
     values: dict[str, Any] = {
-        field.name: FLAGS[field.name].value
+        field.name: parsed[field.name].value
         for field in dataclasses.fields(Config)
-        if field.name in FLAGS
+        if field.name in parsed
     }
-    return Config(**values | {"hidden": whole_numbers("hidden")})
+    return Config(**values | {"hidden": whole_numbers("hidden", parsed)})
 
 
-def whole_numbers(name: str) -> tuple[int, ...]:
+def whole_numbers(name: str, parsed: flags.FlagValues = FLAGS) -> tuple[int, ...]:
     """The value of a list flag as whole numbers.
 
     Raises:
         ValueError: in one line, where one is none.
     """
-    given: list[str] = FLAGS[name].value or []
+    given: list[str] = parsed[name].value or []
     try:
         return tuple(int(number) for number in given)
     except ValueError:
@@ -92,9 +96,9 @@ def whole_numbers(name: str) -> tuple[int, ...]:
         ) from None
 
 
-def config_flags() -> str:
+def config_flags(parsed: flags.FlagValues = FLAGS) -> str:
     """The flags of Config, a line each, as `--flagfile` reads them."""
-    lines = [FLAGS[field.name].serialize() for field in dataclasses.fields(Config)]
+    lines = [parsed[field.name].serialize() for field in dataclasses.fields(Config)]
     return "".join(f"{line}\n" for line in lines if line)
 
 

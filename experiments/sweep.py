@@ -201,7 +201,7 @@ def main() -> None:
         programs = sweeps.programs(configs)
         splits = {configs[indices[0]]: load(configs[indices[0]]) for indices in programs}
         if not flags.FLAGS.resume:
-            runs.prepare_directory(
+            runs.clear_directory(
                 directory, flags.FLAGS.overwrite, (FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE)
             )
             write_atomically(directory / FLAGS_FILE, sweep_flags().encode())

@@ -4,17 +4,22 @@ Without flags it is the classic run: MNIST, 10,000 training images, 784-30-10, s
 cost, SGD with learning rate 3.0, batch 10, 30 epochs.
 
 usage: python -m experiments.train [--flagfile=experiments/recipes/NAME.flags] [--flag=value ...]
+       python -m experiments.train --resume --workdir=RUN
 """
 
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from digits_jax import data, runs
+from digits_jax import data, runs, tensorboard
+from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config
 from digits_jax.files import write_atomically
-from experiments import STARTED, flags
+from experiments import STARTED, flags, quiet, resume, signals
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -46,20 +51,78 @@ def report(config: Config, summary: dict[str, Any], directory: Path) -> str:
 
 
 def main() -> None:
-    with flags.user_errors(ValueError, OSError):
-        config = flags.config()
-        if flags.FLAGS.workdir is not None:
-            runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
-        splits = data.load(
-            config.dataset, config.data_dir, config.train_size, config.validation_size
-        )
-        directory = flags.workdir(run_name(config, splits))
-        runs.prepare_directory(directory, flags.FLAGS.overwrite)
-        write_atomically(directory / runs.FLAGS_FILE, flags.config_flags().encode())
+    quiet.silence_orbax()
+    with signals.stop_requested() as should_stop, flags.user_errors(ValueError, OSError):
+        if flags.FLAGS.tensorboard:
+            tensorboard.check_installed()
+        if flags.FLAGS.resume:
+            resume_run(should_stop)
+        else:
+            start_run(should_stop)
 
+
+def start_run(should_stop: Callable[[], bool]) -> None:
+    """Trains from the beginning, in a directory of the run's own."""
+    config = flags.config()
+    if flags.FLAGS.workdir is not None:
+        runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
+    check_profile(config.epochs)
+    splits = load(config)
+    directory = flags.workdir(run_name(config, splits))
+    with runs.locked(directory):
+        runs.prepare_directory(directory, flags.FLAGS.overwrite)
+        stored = resume.Stored(
+            config,
+            flags.FLAGS.checkpoint_seconds,
+            flags.FLAGS.tensorboard,
+            resume.stored_flags(),
+        )
+        train(stored, splits, directory, None, should_stop)
+
+
+def resume_run(should_stop: Callable[[], bool]) -> None:
+    """Goes on with the run in a directory."""
+    if flags.FLAGS.workdir is None or flags.FLAGS.overwrite:
+        raise ValueError("--resume needs --workdir=RUN, and no --overwrite")
+    directory = flags.workdir("")
+    stored = resume.read(directory)
+    with runs.locked(directory):
+        if runs.is_finished(stored.config, directory):
+            print(f"{directory} is finished: {stored.config.epochs} epochs")
+            return
+        splits = load(stored.config)
+        checkpoint, damaged = runs.restore(stored.config, splits, directory)
+        for line in damaged:
+            print(f"warning: {line}", file=sys.stderr)
+        check_profile(stored.config.epochs - (len(checkpoint.rows) if checkpoint else 0))
+        train(stored, splits, directory, checkpoint, should_stop)
+
+
+def check_profile(epochs: int) -> None:
+    """Checks that there is a second epoch to trace among those that are left."""
+    if flags.FLAGS.profile and epochs < 2:
+        raise ValueError(f"--profile traces the second epoch, and {epochs} is left to train")
+
+
+def load(config: Config) -> data.Splits:
+    """The data of a run."""
+    return data.load(config.dataset, config.data_dir, config.train_size, config.validation_size)
+
+
+def train(
+    stored: resume.Stored,
+    splits: data.Splits,
+    directory: Path,
+    checkpoint: Checkpoint | None,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Trains, with a bar where there is a terminal, and prints how it ended."""
+    config = stored.config
+    done = len(checkpoint.rows) if checkpoint else 0
+    write_atomically(directory / runs.FLAGS_FILE, stored.flags.encode())
     with (
-        tqdm(total=config.epochs, unit="epoch", disable=None) as bar,
-        flags.user_errors(runs.Diverged, OSError),
+        tqdm(total=config.epochs, initial=done, unit="epoch", disable=None) as bar,
+        flags.user_errors(runs.Diverged),
     ):
 
         def on_epoch(row: runs.Row) -> None:
@@ -67,11 +130,30 @@ def main() -> None:
                 bar.set_postfix_str(f"validation {row.validation_accuracy:.2%}", refresh=False)
             bar.update()
 
-        summary = runs.train(config, splits, directory, on_epoch, STARTED)
-    print(report(config, summary, directory))
+        try:
+            summary = runs.train(
+                config,
+                splits,
+                directory,
+                on_epoch,
+                STARTED,
+                checkpoint=checkpoint,
+                checkpoint_seconds=stored.checkpoint_seconds,
+                should_stop=should_stop,
+                write_events=stored.tensorboard,
+                profile=flags.FLAGS.profile,
+            )
+            ending = report(config, summary, directory)
+        except runs.Stopped as stopped:
+            ending = (
+                f"stopped after epoch {stopped.epoch} of {config.epochs}; to go on: "
+                f"python -m experiments.train --resume --workdir={shlex.quote(str(directory))}"
+            )
+    print(ending)
 
 
 if __name__ == "__main__":
     flags.define_config()
     flags.define_workdir()
+    resume.define()
     flags.run(main)

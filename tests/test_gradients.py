@@ -79,7 +79,7 @@ def both_gradients(sizes, activation, loss, params, images, labels):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
 @given(problem=problems())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_manual_equals_autodiff(dtype, tolerance, problem):
     image_shape, sizes, activation, loss, seed, batch = problem
     with jax.enable_x64(dtype == "float64"):

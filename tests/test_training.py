@@ -10,6 +10,7 @@ import pytest
 from digits_jax import Config, Dataset, data, hyperparameters, make_training
 from digits_jax.gradients import autodiff
 from digits_jax.losses import LOSSES
+from digits_jax.training import shuffle
 from experiments.peers import numpy_backprop
 
 SMALL = Config(
@@ -51,6 +52,47 @@ def test_a_step_is_the_update_that_numpy_makes(digits, training):
     assert after.step == 1
 
 
+def test_gradient_norms_are_those_of_the_gradient_that_numpy_makes(digits):
+    config = dataclasses.replace(SMALL, batch_size=20, learning_rate=0.0)  # the mean of two batches
+    training = make_training(config, (5, 7), 3, gradient_norms=True)
+    numbers = hyperparameters(config)
+    state = training.init(numbers)
+    layers = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in state.params]
+    _, metrics = training.epoch(numbers, state, digits)
+    rows = shuffle(jax.random.fold_in(state.key, 0), 40).reshape(2, 20)
+    expected = np.zeros(2)
+    for batch in rows:
+        _, gradient = numpy_backprop.value_and_grad(
+            layers,
+            np.asarray(digits.images[batch]) / 255,
+            np.asarray(digits.labels[batch]),
+            "sigmoid",
+            "quadratic",
+        )
+        expected += [np.hypot(np.linalg.norm(dw), np.linalg.norm(db)) / 2 for dw, db in gradient]
+    np.testing.assert_allclose(metrics.gradient_norms, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "adamw", "loss": "cross_entropy", "activation": "relu", "clip_norm": 0.1},
+    ],
+)
+def test_gradient_norms_do_not_change_the_training(digits, settings):
+    config = dataclasses.replace(SMALL, **settings)
+    numbers = hyperparameters(config)
+    plain, observed = (
+        make_training(config, (5, 7), 3),
+        make_training(config, (5, 7), 3, gradient_norms=True),
+    )
+    state, metrics = jax.jit(plain.epoch)(numbers, plain.init(numbers), digits)
+    same_state, same_metrics = jax.jit(observed.epoch)(numbers, plain.init(numbers), digits)
+    assert_same(state, same_state)
+    assert_same(metrics, same_metrics._replace(gradient_norms=None))
+
+
 @pytest.mark.parametrize(("batch_size", "used"), [(10, 40), (20, 40), (1, 40), (40, 40)])
 def test_an_epoch_takes_every_image_once(digits, batch_size, used):
     # With learning rate 0 the mean over the batches is the mean over the whole split.
@@ -62,6 +104,15 @@ def test_an_epoch_takes_every_image_once(digits, batch_size, used):
     assert metrics.loss == pytest.approx(float(whole.loss), rel=1e-6)
     assert metrics.accuracy == pytest.approx(float(whole.accuracy), rel=1e-6)
     assert state.step == used // batch_size
+
+
+def test_an_order_holds_every_image_once_and_favours_none():
+    orders = jax.vmap(lambda key: shuffle(key, 5))(jax.random.split(jax.random.key(0), 12_000))
+    np.testing.assert_array_equal(jnp.sort(orders, axis=1), np.tile(np.arange(5), (12_000, 1)))
+    _, counts = np.unique(np.asarray(orders), axis=0, return_counts=True)
+    # 120 orders, 100 of each expected: chi-squared with 119 degrees of freedom, 99.99 % quantile.
+    assert len(counts) == 120
+    assert np.sum((counts - 100) ** 2 / 100) < 184
 
 
 def test_epochs_are_shuffled_anew_and_seeds_differ(digits, training):

@@ -23,6 +23,7 @@ def test_a_run_writes_its_files_and_a_short_report(run_module, tmp_path):
     assert process.stderr == ""  # piped: no progress bar
     summary = json.loads((workdir / "summary.json").read_text())
     assert sorted(path.name for path in workdir.iterdir()) == [
+        ".lock",
         "flags.txt",
         "metrics.csv",
         "model.safetensors",
