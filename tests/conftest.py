@@ -19,6 +19,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_configure(config):
+    # Equal programs are compiled once, by whichever process comes first: a third of the time.
+    settings = {
+        "jax_compilation_cache_dir": str(config.cache.mkdir("jax")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        os.environ[name.upper()] = str(value)  # for the processes that tests start
+        jax.config.update(name, value)
+
+
 def idx_bytes(array):
     """An array of unsigned bytes in the IDX format, written from the format's description."""
     array = np.asarray(array, np.uint8)
