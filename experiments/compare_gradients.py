@@ -13,7 +13,7 @@ import time
 
 from absl import flags as absl_flags
 
-from digits_jax import data, runs
+from digits_jax import canvas, data, runs
 from digits_jax.files import write_atomically
 from experiments import STARTED, flags
 from experiments.comparison import figures, problem, report, tables
@@ -110,7 +110,7 @@ def main() -> None:
             if values[name].using_default_value:
                 values[name].value = value
     with flags.user_errors(ValueError, OSError):
-        figures.check_matplotlib()
+        canvas.require()
         config = dataclasses.replace(flags.config(), validation_size=0)
         sweeps = problem.make_sweeps(
             config, *map(flags.whole_numbers, ("hidden_sizes", "depths", "batch_sizes"))

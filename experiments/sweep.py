@@ -20,12 +20,12 @@ import numpy as np
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from digits_jax import data, runs, sweeps
+from digits_jax import canvas, data, runs, sweeps
 from digits_jax.config import Config
 from digits_jax.files import write_atomically
-from experiments import flags, sweep_summary
+from experiments import flags, sweep_figures, sweep_summary
 
-FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE = "flags.txt", "results.csv", "summary.csv"
+FILES = FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE = "flags.txt", "results.csv", "summary.csv"
 OUTCOME_COLUMNS = (
     "train_loss",
     "train_accuracy",
@@ -202,7 +202,7 @@ def main() -> None:
         splits = {configs[indices[0]]: load(configs[indices[0]]) for indices in programs}
         if not flags.FLAGS.resume:
             runs.clear_directory(
-                directory, flags.FLAGS.overwrite, (FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE)
+                directory, flags.FLAGS.overwrite, (*FILES, *sweep_figures.PATTERNS)
             )
             write_atomically(directory / FLAGS_FILE, sweep_flags().encode())
         columns = ("run", *varied, "seed", *OUTCOME_COLUMNS)
@@ -234,9 +234,17 @@ def main() -> None:
                 bar.update(len(positions))
                 started = time.perf_counter()
     with open(directory / RESULTS_FILE, newline="") as file:
-        table = sweep_summary.summarise(list(csv.DictReader(file)), list(varied))
+        rows_of_all = list(csv.DictReader(file))
+    table = sweep_summary.summarise(rows_of_all, list(varied))
     write_atomically(directory / SUMMARY_FILE, sweep_summary.as_csv(table).encode())
     print(sweep_summary.as_text(table, list(varied)))
+    try:
+        canvas.require()
+    except ValueError as error:
+        print(f"no figures: {error}")
+    else:
+        for name, png in sweep_figures.draw(rows_of_all, table, list(varied)).items():
+            write_atomically(directory / name, png)
     print(f"files  {directory}")
 
 

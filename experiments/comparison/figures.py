@@ -1,12 +1,11 @@
 """The figures of a comparison, as PNG: to be read on paper, in grey, too."""
 
-import importlib.util
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from digits_jax import canvas
 from experiments.comparison import cost, exactness, faults, trajectory
 from experiments.comparison.problem import Sweeps
 from experiments.comparison.tables import Tables
@@ -22,18 +21,7 @@ STYLES = {
 }
 FAULT_STYLES = dict(zip((faults.NONE, *faults.FAULTS), STYLES.values(), strict=True))
 EPSILONS = {"float32": 2.0**-23, "float64": 2.0**-52, "bfloat16": 2.0**-7}
-DPI = 150
 FILES = ("exactness.png", "trajectory.png", "cost.png", "faults.png")
-
-
-def check_matplotlib() -> None:
-    """Checks that figures can be drawn.
-
-    Raises:
-        ValueError: in one line, where matplotlib is not installed.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("figures need matplotlib: pip install 'digits_jax[figures]'")
 
 
 def draw(tables: Tables, sweeps: Sweeps, base: tuple[str, int]) -> dict[str, bytes]:
@@ -53,24 +41,12 @@ def draw(tables: Tables, sweeps: Sweeps, base: tuple[str, int]) -> dict[str, byt
         figures["cost.png"] = draw_cost(tables.cost, sweeps)
     if tables.fault_losses:
         figures["faults.png"] = draw_faults(tables.fault_losses)
-    return {name: _png(figure) for name, figure in figures.items()}
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _png(figure: Any) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
-    return content.getvalue()
+    return {name: canvas.png(figure) for name, figure in figures.items()}
 
 
 def draw_exactness(rows: Sequence[exactness.Row], base: tuple[str, int]) -> Any:
     """The largest relative difference of each method and type at the base point."""
-    figure = _figure(10, 4.5)
+    figure: Any = canvas.new_figure(4.5, width=10)
     axes = figure.subplots()
     largest: dict[tuple[str, str], float] = {}
     for row in rows:
@@ -111,7 +87,7 @@ def draw_exactness(rows: Sequence[exactness.Row], base: tuple[str, int]) -> Any:
 
 def draw_trajectory(rows: Sequence[trajectory.Row]) -> Any:
     """The distance between trainings over the steps."""
-    figure = _figure(9, 5)
+    figure: Any = canvas.new_figure(5, width=9)
     axes = figure.subplots()
     for method, dtype, reference in dict.fromkeys(row[:3] for row in rows):
         path = [row for row in rows if row[:3] == (method, dtype, reference)]
@@ -144,7 +120,7 @@ def draw_cost(rows: Sequence[cost.Row], sweeps: Sweeps) -> Any:
         "batch": "images in the batch",
     }
     names = [name for name in axes_of_sweeps if sweeps[name]]
-    figure = _figure(4 * len(names) + 1, 7)
+    figure: Any = canvas.new_figure(7, width=4 * len(names) + 1)
     grid = figure.subplots(2, len(names), squeeze=False, sharey="row", sharex="col")
     for column, name in enumerate(names):
         for method, style in STYLES.items():
@@ -206,7 +182,7 @@ def _along(
 
 def draw_faults(rows: Sequence[faults.CurveRow]) -> Any:
     """The loss curve of the right gradient and of every mistake."""
-    figure = _figure(9, 5)
+    figure: Any = canvas.new_figure(5, width=9)
     axes = figure.subplots()
     for fault in dict.fromkeys(row.fault for row in rows):
         curve = [row for row in rows if row.fault == fault]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from digits_jax.config import Config
-from experiments import sweep, sweep_summary
+from experiments import sweep, sweep_figures, sweep_summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +64,8 @@ def test_a_sweep_trains_every_setting_with_every_seed(run_module, tmp_path, quic
     best = max(summary, key=lambda row: float(row["validation_accuracy_mean"]))
     assert best["recommended"] == "True"
     assert "recommended: best by validation" in process.stdout
+    pictures = {path.name for path in (tmp_path / "sweep").glob("*.png")}
+    assert pictures == {"distribution.png", "against-learning_rate.png", "heat-map.png"}
 
 
 def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
@@ -164,6 +166,33 @@ def test_the_confidence_interval_is_students():
     assert described["mean"] == pytest.approx(2.33)
     assert described["std"] == pytest.approx(2.002, abs=1e-3)
     assert described["ci95"] == pytest.approx(2.262 * 2.002 / 10**0.5, abs=1e-3)
+
+
+def test_a_heat_map_holds_the_mean_of_every_pair():
+    table = [
+        {"a": a, "b": b, "validation_accuracy_mean": mean}
+        for a, b, mean in [("1", "x", 0.5), ("1", "y", 0.6), ("2", "x", 0.7), ("2", "y", 0.8)]
+    ]
+    axes, _ = sweep_figures.heat_map(table, ["a", "b"], "validation").axes
+    written = [(text.get_position(), text.get_text()) for text in axes.texts]
+    assert written == [((0, 0), "50.00"), ((1, 0), "60.00"), ((0, 1), "70.00"), ((1, 1), "80.00")]
+
+
+def test_curves_against_a_number_are_means_over_seeds():
+    table = [
+        {
+            "rate": rate,
+            "hidden": hidden,
+            "n": 3,
+            "validation_accuracy_mean": mean,
+            "validation_accuracy_std": 0.01,
+        }
+        for rate, hidden, mean in [("1", "4", 0.5), ("0.01", "4", 0.6), ("1", "8", 0.7)]
+    ]
+    (axes,) = sweep_figures.against(table, "rate", ["rate", "hidden"], "validation").axes
+    drawn = [container[0].get_xydata().tolist() for container in axes.containers]
+    assert drawn == [[[0.01, 60.0], [1.0, 50.0]], [[1.0, 70.0]]]
+    assert axes.get_xscale() == "log"
 
 
 def test_without_validation_no_setting_is_recommended():
