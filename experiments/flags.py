@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -107,6 +108,9 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Turns exceptions that a user's input causes into one line on stderr and exit status 1."""
     try:
         yield
+    except BrokenPipeError:  # as of `... | head -1`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except kinds as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
 

@@ -81,7 +81,7 @@ def _histogram(values: Sequence[float], split: str) -> "Figure":
     axes.axvline(float(np.min(values)), color="black", linestyle=":", label="least and greatest")
     axes.axvline(float(np.max(values)), color="black", linestyle=":")
     axes.set(xlabel=f"{split} accuracy, %", ylabel="runs")
-    axes.legend(fontsize=SMALL)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=SMALL)
     return figure
 
 

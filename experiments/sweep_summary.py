@@ -39,8 +39,8 @@ def summarise(rows: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[
 
     Returns:
         For each setting: its values, n, the statistics of validation and test accuracy, the mean
-        seconds of a run, and `recommended`: true for the best mean accuracy on validation images,
-        without which no setting is recommended.
+        seconds of a run, and `recommended`: true for the best of several by mean accuracy on
+        validation images, without which no setting is recommended.
     """
     groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in sorted(rows, key=lambda row: int(row["run"])):
@@ -58,7 +58,7 @@ def summarise(rows: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[
         (entry["validation_accuracy_mean"] for entry in table if _scored(entry)), default=None
     )
     for entry in table:
-        entry["recommended"] = _scored(entry) and entry["validation_accuracy_mean"] == best
+        entry["recommended"] = len(table) > 1 and entry["validation_accuracy_mean"] == best
     return table
 
 
