@@ -109,3 +109,29 @@ def run_module():
         )
 
     return run
+
+
+@pytest.fixture
+def splits(tiny_split):
+    """60 training, 15 validation and 21 test images of three classes."""
+    from digits_jax import Dataset, Splits  # not before its annotations are to be checked
+
+    def dataset(count, seed):
+        images, labels = tiny_split(count, seed=seed)
+        return Dataset(images, labels.astype(np.int32))
+
+    return Splits(dataset(60, 0), dataset(15, 1), dataset(21, 2), num_classes=3)
+
+
+@pytest.fixture
+def assert_one_line_error():
+    """Checks that a process ended as a user's mistake should end it."""
+
+    def check(process, message):
+        assert process.returncode in (1, 2)
+        assert message in process.stderr
+        assert len(process.stderr.splitlines()) == 1, process.stderr
+        assert process.stderr.startswith("error: ")
+        assert process.stdout == ""
+
+    return check

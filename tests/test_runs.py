@@ -11,20 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from digits_jax import Config, Dataset, Splits, export, make_model, runs
+from digits_jax import Config, Dataset, export, make_model, runs
 from digits_jax.evaluation import make_evaluate
 from digits_jax.losses import LOSSES
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
-
-
-@pytest.fixture
-def splits(tiny_split):
-    def dataset(count, seed):
-        images, labels = tiny_split(count, seed=seed)
-        return Dataset(images, labels.astype(np.int32))
-
-    return Splits(dataset(60, 0), dataset(15, 1), dataset(21, 2), num_classes=3)
 
 
 def read_metrics(directory):

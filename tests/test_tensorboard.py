@@ -7,19 +7,10 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from digits_jax import Config, Dataset, Layer, Splits, runs, tensorboard
+from digits_jax import Config, Layer, runs, tensorboard
 from digits_jax.programs import compile_programs
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=3, learning_rate=1.0)
-
-
-@pytest.fixture
-def splits(tiny_split):
-    def dataset(count, seed):
-        images, labels = tiny_split(count, seed=seed)
-        return Dataset(images, labels.astype(np.int32))
-
-    return Splits(dataset(60, 0), dataset(15, 1), dataset(21, 2), num_classes=3)
 
 
 def read_events(directory):

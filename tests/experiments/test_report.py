@@ -315,14 +315,6 @@ def test_data_that_have_changed_are_noticed(make_page, folder, shapes, tmp_path,
     assert line.removeprefix("warning: ") in Page((tmp_path / "page.html").read_text()).text
 
 
-def assert_one_line_error(process, message):
-    assert process.returncode in (1, 2)
-    assert message in process.stderr
-    assert len(process.stderr.splitlines()) == 1, process.stderr
-    assert process.stderr.startswith("error: ")
-    assert process.stdout == ""
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -332,7 +324,7 @@ def assert_one_line_error(process, message):
         (["{runs}/perfect", "--outptu=x"], "Did you mean: output ?"),
     ],
 )
-def test_a_mistake_gives_one_line(run_module, folder, arguments, message):
+def test_a_mistake_gives_one_line(assert_one_line_error, run_module, folder, arguments, message):
     arguments = [argument.format(runs=folder) for argument in arguments]
     process = run_module("experiments.report", *arguments)
     assert_one_line_error(process, message.format(runs=folder))

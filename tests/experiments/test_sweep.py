@@ -119,11 +119,11 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
         (["--resume"], "no sweep to resume"),
     ],
 )
-def test_a_mistake_gives_one_line_before_anything_runs(run_module, tmp_path, given, message):
+def test_a_mistake_gives_one_line_before_anything_runs(
+    run_module, assert_one_line_error, tmp_path, given, message
+):
     process = run_module("experiments.sweep", *given, f"--workdir={tmp_path / 'sweep'}")
-    assert process.returncode in (1, 2)
-    assert message in process.stderr
-    assert len(process.stderr.splitlines()) == 1
+    assert_one_line_error(process, message)
     assert not (tmp_path / "sweep").exists()
 
 

@@ -56,7 +56,9 @@ def test_the_flags_of_a_run_repeat_it_to_the_byte(run_module, tmp_path):
     assert models[0] == models[1]
 
 
-def test_a_non_empty_workdir_is_refused_unless_overwritten(run_module, tmp_path):
+def test_a_non_empty_workdir_is_refused_unless_overwritten(
+    assert_one_line_error, run_module, tmp_path
+):
     (tmp_path / "notes.txt").write_text("mine")
     flags = (*QUICK, f"--workdir={tmp_path}")
     process = run_module("experiments.train", *flags)
@@ -96,14 +98,6 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
     assert max(map(len, lines)) <= 100
 
 
-def assert_one_line_error(process, message):
-    assert process.returncode in (1, 2)
-    assert message in process.stderr
-    assert len(process.stderr.splitlines()) == 1, process.stderr
-    assert process.stderr.startswith("error: ")
-    assert process.stdout == ""
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -123,7 +117,9 @@ def assert_one_line_error(process, message):
         (["classic"], "unexpected argument 'classic'"),
     ],
 )
-def test_a_mistake_in_the_flags_gives_one_line(run_module, tmp_path, flags, message):
+def test_a_mistake_in_the_flags_gives_one_line(
+    assert_one_line_error, run_module, tmp_path, flags, message
+):
     workdir = [] if "--workdir" in flags[0] else [f"--workdir={tmp_path / 'run'}"]
     assert_one_line_error(run_module("experiments.train", *workdir, *flags), message)
     assert not (tmp_path / "run").exists()
@@ -150,7 +146,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("message", BROKEN)
 def test_a_broken_data_set_gives_one_line(
-    run_module, tmp_path, write_idx_folder, tiny_split, message
+    assert_one_line_error, run_module, tmp_path, write_idx_folder, tiny_split, message
 ):
     folder = write_idx_folder(tmp_path / "data", tiny_split(60), tiny_split(12, seed=1))
     name, content = BROKEN[message]
@@ -161,7 +157,7 @@ def test_a_broken_data_set_gives_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_diverges_names_the_epoch(run_module, tmp_path):
+def test_a_loss_that_diverges_names_the_epoch(assert_one_line_error, run_module, tmp_path):
     workdir = tmp_path / "run"
     process = run_module(
         "experiments.train",
@@ -184,7 +180,7 @@ def test_the_classic_recipe_spells_out_the_defaults():
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "experiments" / "recipes").glob("*.flags")))
-def test_every_recipe_parses(run_module, tmp_path, recipe):
+def test_every_recipe_parses(assert_one_line_error, run_module, tmp_path, recipe):
     # The last flag wins: an impossible size stops the run after all flags are checked.
     process = run_module(
         "experiments.train",
