@@ -7,6 +7,7 @@ what shapes it takes a program for each value.
 import dataclasses
 import itertools
 import operator
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -166,7 +167,7 @@ def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) ->
 
 def sweep(
     configs: Sequence[Config], splits: Splits, chunk: int | None = None
-) -> Iterator[tuple[list[int], Outcome]]:
+) -> Iterator[tuple[list[int], Outcome, float]]:
     """Trains runs that share a program, `chunk` on each device at a time.
 
     Args:
@@ -175,7 +176,8 @@ def sweep(
         chunk: runs that a device trains in one call; `None` for `auto_chunk`.
 
     Yields:
-        As each call ends: the indices into `configs` of its runs, and their outcomes, [runs].
+        As each call ends: the indices into `configs` of its runs, their outcomes, [runs], and the
+        seconds it took, compilation not counted.
     """
     mesh = make_mesh()
     vectorised = jax.default_backend() != "cpu"
@@ -191,6 +193,10 @@ def sweep(
         # The last call is filled up with its last run: another shape would be another program.
         rows = np.minimum(np.arange(start, start + at_once), len(configs) - 1)
         chosen = jax.tree.map(operator.itemgetter(rows), numbers)
-        outcome = program(jax.device_put(chosen, NamedSharding(mesh, BY_LANE)), data)
-        wanted = operator.itemgetter(slice(len(indices)))
-        yield indices, jax.tree.map(wanted, jax.device_get(outcome))
+        chosen = jax.device_put(chosen, NamedSharding(mesh, BY_LANE))
+        if start == 0:
+            compiled = program.lower(chosen, data).compile()
+        started = time.perf_counter()
+        outcome = jax.device_get(compiled(chosen, data))
+        seconds = time.perf_counter() - started
+        yield indices, jax.tree.map(operator.itemgetter(slice(len(indices))), outcome), seconds

@@ -23,7 +23,7 @@ def check_installed() -> None:
         import tensorboardX  # noqa: F401
     except ImportError:
         raise ValueError(
-            "--tensorboard needs tensorboardX: pip install 'digits_jax[tensorboard]'"
+            "--tensorboard needs tensorboardX: pip install -e '.[tensorboard]'"
         ) from None
 
 

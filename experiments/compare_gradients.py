@@ -116,6 +116,7 @@ def main() -> None:
             config, *map(flags.whole_numbers, ("hidden_sizes", "depths", "batch_sizes"))
         )
         chosen = settings()
+        dataclasses.replace(config, seed=config.seed + chosen.seeds - 1)  # the last must be one
         directory = flags.workdir("comparison")
         runs.check_directory(directory, values.overwrite)
         splits = data.load(config.dataset, config.data_dir, config.train_size, 0)

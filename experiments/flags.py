@@ -173,9 +173,7 @@ def _help() -> str:
             continue
         lines += ["", f"{group}:"]
         for flag in modules[group]:
-            choices = getattr(flag, "enum_values", None)
-            text = f"{flag.help}: {', '.join(choices)}" if choices else flag.help
-            lines.append(f"  --{_default(flag):<28} {text}")
+            lines.append(f"  --{_default(flag):<28} {flag.help}")
     return "\n".join(lines)
 
 

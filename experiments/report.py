@@ -31,18 +31,21 @@ def check_outputs(page: Path, folder: Path | None) -> None:
 
 def main(runs: list[str]) -> None:
     with flags.user_errors(ValueError, OSError):
-        page = Path(flags.FLAGS.output)
-        folder = None if flags.FLAGS.figures_dir is None else Path(flags.FLAGS.figures_dir)
+        page = Path(flags.FLAGS.output).expanduser()
+        folder = (
+            None if flags.FLAGS.figures_dir is None else Path(flags.FLAGS.figures_dir).expanduser()
+        )
         check_outputs(page, folder)
         report = reports.make(runs)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for name, png in report.figures.items():
                 write_atomically(folder / f"{name}.png", png)
-        write_atomically(page, report.html.encode())
+        content = report.html.encode()
+        write_atomically(page, content)
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"{page}: runs {len(runs)}, figures {len(report.figures)}, bytes {len(report.html):,}")
+    print(f"{page}: runs {len(runs)}, figures {len(report.figures)}, bytes {len(content):,}")
     if folder is not None:
         print(f"{folder}: {len(report.figures)} PNG files")
 

@@ -61,9 +61,10 @@ def read(directory: Path) -> Stored:
         parsed(["", *path.read_text().splitlines()])
     except absl_flags.Error as error:
         raise ValueError(f"{path}: {error}") from None
-    stored, given = flags.config(parsed), flags.config()
+    stored = flags.config(parsed)
     for field in dataclasses.fields(Config):
-        theirs, ours = getattr(stored, field.name), getattr(given, field.name)
+        theirs: Any = parsed[field.name].value
+        ours: Any = FLAGS[field.name].value
         if not FLAGS[field.name].present or theirs == ours:
             continue
         here, there = FLAGS[field.name].serialize(), parsed[field.name].serialize()

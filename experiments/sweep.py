@@ -3,17 +3,22 @@
 usage: python -m experiments.sweep --seeds=100 --vary=learning_rate=0.3,1,3 --vary=hidden=10,30,100
        python -m experiments.sweep --seeds=5 --vary=learning_rate=log:0.01:10:20
 
-Settings that are not varied are those of experiments.train, by the same flags; seeds count up from
---seed. Values of hidden with several layers are joined by x, as in hidden=30,128x64.
+Writes results.csv (a row a run), summary.csv and figures. Settings that are not varied are those of
+experiments.train, by the same flags. Seeds count up from --seed. Values of hidden with several
+layers are joined by x, as in hidden=30,128x64.
 """
 
+import contextlib
 import csv
 import dataclasses
+import functools
+import math
 import os
-import time
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +30,7 @@ from digits_jax.config import Config
 from digits_jax.files import write_atomically
 from experiments import flags, sweep_figures, sweep_summary
 
-FILES = FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE = "flags.txt", "results.csv", "summary.csv"
+RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
 OUTCOME_COLUMNS = (
     "train_loss",
     "train_accuracy",
@@ -106,8 +111,8 @@ def _draw(text: str, rng: np.random.Generator, kind: Any) -> list[Any]:
         drawn = np.exp(rng.uniform(np.log(low), np.log(high), count))
     else:
         drawn = rng.uniform(low, high, count)
-    # Four digits: enough to be apart, few enough to be read.
-    return [kind(float(f"{value:.4g}")) for value in sorted(drawn)]
+    # Four digits: enough to be apart, few enough to be read. Whole numbers may coincide.
+    return list(dict.fromkeys(kind(float(f"{value:.4g}")) for value in sorted(drawn)))
 
 
 def sweep_flags() -> str:
@@ -117,25 +122,27 @@ def sweep_flags() -> str:
 
 
 def take_up_flags(directory: Path) -> None:
-    """Takes over the flags of the sweep in `directory`, where none are given anew.
+    """Takes over the flags of the sweep in `directory`.
 
     Raises:
-        ValueError: where flags are given that differ from those of the sweep.
+        ValueError: where there is none, or a flag is given that differs from the sweep's.
     """
-    path = directory / FLAGS_FILE
-    if not path.is_file():
-        raise ValueError(f"{directory}: no sweep to resume: {FLAGS_FILE} is not there")
+    path = directory / runs.FLAGS_FILE
+    if not (path.is_file() and (directory / RESULTS_FILE).is_file()):
+        raise ValueError(f"{directory} holds no sweep to resume")
+    recorded = path.read_text().splitlines()
     names = [*(field.name for field in dataclasses.fields(Config)), "seeds", "vary"]
-    if not any(flags.FLAGS[name].present for name in names):
-        flags.FLAGS(["sweep", f"--flagfile={path}"])
-    recorded, given = path.read_text().splitlines(), sweep_flags().splitlines()
-    if recorded != given:
-        differing = [
-            f"{a} there, {b} given" for a, b in zip(recorded, given, strict=False) if a != b
-        ]
-        raise ValueError(
-            f"{directory}: the flags are not those of the sweep: {'; '.join(differing)}"
-        )
+    for name in names:
+        flag = flags.FLAGS[name]
+        there = [line for line in recorded if line.startswith(f"--{name}=")]
+        if flag.present and flag.serialize().split("\n") != there:
+            given = flag.serialize().replace("\n", " ")
+            raise ValueError(
+                f"{given} contradicts {' '.join(there) or f'{name} unset'} of the sweep in "
+                f"{directory}"
+            )
+        flag.unparse()
+    flags.FLAGS(["sweep", f"--flagfile={path}"])
 
 
 def open_results(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
@@ -186,71 +193,112 @@ def chunk_size() -> int | None:
     return int(text)
 
 
-def main() -> None:
-    with flags.user_errors(ValueError, OSError):
-        use_cpu_lanes()
-        directory = flags.workdir("sweep")
-        if flags.FLAGS.resume:
-            take_up_flags(directory)
-        else:
-            runs.check_directory(directory, flags.FLAGS.overwrite)
-        base, chunk = flags.config(), chunk_size()
-        varied = parse_vary(flags.FLAGS.vary, base.seed)
-        seeds = range(base.seed, base.seed + flags.FLAGS.seeds)
-        configs = sweeps.combinations(base, varied, seeds)
-        programs = sweeps.programs(configs)
-        splits = {configs[indices[0]]: load(configs[indices[0]]) for indices in programs}
-        if not flags.FLAGS.resume:
-            runs.clear_directory(
-                directory, flags.FLAGS.overwrite, (*FILES, *sweep_figures.PATTERNS)
-            )
-            write_atomically(directory / FLAGS_FILE, sweep_flags().encode())
-        columns = ("run", *varied, "seed", *OUTCOME_COLUMNS)
-        rows = open_results(directory / RESULTS_FILE, columns)
+class Sweep(NamedTuple):
+    """What a sweep is to do, and where."""
 
+    directory: Path
+    varied: dict[str, list[Any]]
+    configs: list[Config]
+    chunk: int | None
+    finished: dict[int, dict[str, str]]
+
+
+def prepare(held: contextlib.ExitStack) -> Sweep:
+    """Checks all flags and data, and takes hold of the folder, before anything runs."""
+    use_cpu_lanes()
+    if flags.FLAGS.resume and (flags.FLAGS.workdir is None or flags.FLAGS.overwrite):
+        raise ValueError("--resume needs --workdir=SWEEP, and no --overwrite")
+    directory = flags.workdir("sweep")
+    if flags.FLAGS.resume:
+        take_up_flags(directory)
+    else:
+        runs.check_directory(directory, flags.FLAGS.overwrite)
+    base, chunk = flags.config(), chunk_size()
+    varied = parse_vary(flags.FLAGS.vary, base.seed)
+    seeds = range(base.seed, base.seed + flags.FLAGS.seeds)
+    configs = sweeps.combinations(base, varied, seeds)
+    for indices in sweeps.programs(configs):
+        load(configs[indices[0]])
+    held.enter_context(runs.locked(directory))
+    if not flags.FLAGS.resume:
+        files = (runs.FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE, *sweep_figures.PATTERNS)
+        runs.clear_directory(directory, flags.FLAGS.overwrite, files)
+        write_atomically(directory / runs.FLAGS_FILE, sweep_flags().encode())
+    columns = ("run", *varied, "seed", *OUTCOME_COLUMNS)
+    finished = open_results(directory / RESULTS_FILE, columns)
+    return Sweep(directory, varied, configs, chunk, finished)
+
+
+def train(plan: Sweep) -> None:
+    """Trains what is not finished, and appends a row a run to results.csv."""
+    _, varied, configs, chunk, finished = plan
     with (
-        open(directory / RESULTS_FILE, "a") as file,
-        tqdm(total=len(configs), initial=len(rows), unit="run", disable=None) as bar,
-        flags.user_errors(OSError),
+        open(plan.directory / RESULTS_FILE, "a") as file,
+        tqdm(total=len(configs), initial=len(finished), unit="run", disable=None) as bar,
     ):
-        for indices in programs:
-            waiting = [index for index in indices if index not in rows]
+        for indices in sweeps.programs(configs):
+            waiting = [index for index in indices if index not in finished]
             if not waiting:
                 continue
-            data_of_program = splits[configs[indices[0]]]
-            sizes = len(data_of_program.validation.labels), len(data_of_program.test.labels)
-            started = time.perf_counter()
-            calls = sweeps.sweep([configs[index] for index in waiting], data_of_program, chunk)
-            for positions, outcome in calls:
-                seconds = (time.perf_counter() - started) / len(positions)
-                lines = [
-                    [str(waiting[position]), *_settings(configs[waiting[position]], varied), *cells]
-                    for position, cells in zip(
-                        positions, result_rows(outcome, *sizes, seconds), strict=True
-                    )
-                ]
-                file.write("".join(",".join(line) + "\n" for line in lines))
+            splits = load(configs[waiting[0]])
+            sizes = len(splits.validation.labels), len(splits.test.labels)
+            calls = sweeps.sweep([configs[index] for index in waiting], splits, chunk)
+            for positions, outcome, seconds in calls:
+                rows = result_rows(outcome, *sizes, seconds / len(positions))
+                for position, cells in zip(positions, rows, strict=True):
+                    index = waiting[position]
+                    file.write(",".join([str(index), *_settings(configs[index], varied), *cells]))
+                    file.write("\n")
                 file.flush()
                 bar.update(len(positions))
-                started = time.perf_counter()
-    with open(directory / RESULTS_FILE, newline="") as file:
-        rows_of_all = list(csv.DictReader(file))
-    table = sweep_summary.summarise(rows_of_all, list(varied))
-    write_atomically(directory / SUMMARY_FILE, sweep_summary.as_csv(table).encode())
-    print(sweep_summary.as_text(table, list(varied)))
+
+
+def finish(plan: Sweep) -> str:
+    """Writes summary and figures, and gives what is to be printed."""
+    with open(plan.directory / RESULTS_FILE, newline="") as file:
+        rows = list(csv.DictReader(file))
+    varied = list(plan.varied)
+    table = sweep_summary.summarise(rows, varied)
+    write_atomically(plan.directory / SUMMARY_FILE, sweep_summary.as_csv(table).encode())
+    lines = [sweep_summary.as_text(table, varied)]
+    diverged = sum(not math.isfinite(float(row["train_loss"])) for row in rows)
+    if diverged:
+        lines.append(f"the loss of {diverged} runs is not finite; they count as they are")
+    written = [RESULTS_FILE, SUMMARY_FILE]
     try:
         canvas.require()
     except ValueError as error:
-        print(f"no figures: {error}")
+        lines.append(f"no figures: {error}")
     else:
-        for name, png in sweep_figures.draw(rows_of_all, table, list(varied)).items():
-            write_atomically(directory / name, png)
-    print(f"files  {directory}")
+        for name, png in sweep_figures.draw(rows, table, varied).items():
+            write_atomically(plan.directory / name, png)
+            written.append(name)
+    return "\n".join([*lines, f"files  {plan.directory}: {', '.join(written)}"])
+
+
+def main() -> None:
+    with contextlib.ExitStack() as held:
+        with flags.user_errors(ValueError, OSError):
+            plan = prepare(held)
+        try:
+            with flags.user_errors(OSError):
+                train(plan)
+                print(finish(plan))
+        except KeyboardInterrupt:
+            print(
+                "stopped; to go on: python -m experiments.sweep --resume "
+                f"--workdir={shlex.quote(str(plan.directory))}",
+                file=sys.stderr,
+            )
+            sys.exit(130)
 
 
 def load(config: Config) -> data.Splits:
-    """The data of a run."""
-    return data.load(config.dataset, config.data_dir, config.train_size, config.validation_size)
+    """The data of a run, read once for all runs that share it."""
+    return _load(config.dataset, config.data_dir, config.train_size, config.validation_size)
+
+
+_load = functools.lru_cache(maxsize=2)(data.load)
 
 
 def _settings(config: Config, varied: dict[str, list[Any]]) -> list[str]:

@@ -31,7 +31,7 @@ def draw(
         table: what `sweep_summary.summarise` makes of them.
         varied: the names of the varied fields.
     """
-    split = "validation" if any(row["validation_accuracy"] for row in rows) else "test"
+    split = "validation" if all(row["validation_accuracy"] for row in rows) else "test"
     figures = {"distribution.png": distribution(rows, table, varied, split)}
     numeric = [name for name in varied if all(_is_number(row[name]) for row in table)]
     for name in numeric:

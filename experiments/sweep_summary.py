@@ -95,4 +95,6 @@ def as_text(table: Sequence[Mapping[str, Any]], varied: Sequence[str], most: int
 
 def _percent(entry: Mapping[str, Any], split: str) -> str:
     mean, std = (100 * entry[f"{split}_accuracy_{name}"] for name in ("mean", "std"))
-    return f"{mean:.2f} +- {std:.2f} %"
+    if math.isnan(mean):
+        return "none"
+    return f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} +- {std:.2f} %"

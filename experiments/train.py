@@ -7,11 +7,12 @@ usage: python -m experiments.train [--flagfile=experiments/recipes/NAME.flags] [
        python -m experiments.train --resume --workdir=RUN
 """
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -52,50 +53,59 @@ def report(config: Config, summary: dict[str, Any], directory: Path) -> str:
 
 def main() -> None:
     quiet.silence_orbax()
-    with signals.stop_requested() as should_stop, flags.user_errors(ValueError, OSError):
-        if flags.FLAGS.tensorboard:
-            tensorboard.check_installed()
-        if flags.FLAGS.resume:
-            resume_run(should_stop)
-        else:
-            start_run(should_stop)
+    with contextlib.ExitStack() as held:
+        should_stop = held.enter_context(signals.stop_requested())
+        with flags.user_errors(ValueError, OSError):
+            start = resume_run(held) if flags.FLAGS.resume else start_run(held)
+        if start is not None:
+            train(start, should_stop)
 
 
-def start_run(should_stop: Callable[[], bool]) -> None:
-    """Trains from the beginning, in a directory of the run's own."""
+class Start(NamedTuple):
+    """What a run begins with: its flags, its data, its directory, and where it goes on from."""
+
+    stored: resume.Stored
+    splits: data.Splits
+    directory: Path
+    checkpoint: Checkpoint | None
+
+
+def start_run(held: contextlib.ExitStack) -> Start:
+    """Prepares a run from the beginning, in a directory of its own that `held` holds."""
+    if flags.FLAGS.tensorboard:
+        tensorboard.check_installed()
     config = flags.config()
     if flags.FLAGS.workdir is not None:
         runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
     check_profile(config.epochs)
     splits = load(config)
     directory = flags.workdir(run_name(config, splits))
-    with runs.locked(directory):
-        runs.prepare_directory(directory, flags.FLAGS.overwrite)
-        stored = resume.Stored(
-            config,
-            flags.FLAGS.checkpoint_seconds,
-            flags.FLAGS.tensorboard,
-            resume.stored_flags(),
-        )
-        train(stored, splits, directory, None, should_stop)
+    held.enter_context(runs.locked(directory))
+    runs.prepare_directory(directory, flags.FLAGS.overwrite)
+    stored = resume.Stored(
+        config, flags.FLAGS.checkpoint_seconds, flags.FLAGS.tensorboard, resume.stored_flags()
+    )
+    return Start(stored, splits, directory, None)
 
 
-def resume_run(should_stop: Callable[[], bool]) -> None:
-    """Goes on with the run in a directory."""
+def resume_run(held: contextlib.ExitStack) -> Start | None:
+    """Prepares to go on with the run in a directory; `None` where it is finished."""
     if flags.FLAGS.workdir is None or flags.FLAGS.overwrite:
         raise ValueError("--resume needs --workdir=RUN, and no --overwrite")
     directory = flags.workdir("")
     stored = resume.read(directory)
-    with runs.locked(directory):
-        if runs.is_finished(stored.config, directory):
-            print(f"{directory} is finished: {stored.config.epochs} epochs")
-            return
-        splits = load(stored.config)
-        checkpoint, damaged = runs.restore(stored.config, splits, directory)
-        for line in damaged:
-            print(f"warning: {line}", file=sys.stderr)
-        check_profile(stored.config.epochs - (len(checkpoint.rows) if checkpoint else 0))
-        train(stored, splits, directory, checkpoint, should_stop)
+    if stored.tensorboard:
+        tensorboard.check_installed()
+    held.enter_context(runs.locked(directory))
+    if runs.is_finished(stored.config, directory):
+        print(f"{directory} is finished: {stored.config.epochs} epochs")
+        return None
+    splits = load(stored.config)
+    checkpoint, damaged = runs.restore(stored.config, splits, directory)
+    for line in damaged:
+        print(f"warning: {line}", file=sys.stderr)
+    check_profile(stored.config.epochs - (len(checkpoint.rows) if checkpoint else 0))
+    return Start(stored, splits, directory, checkpoint)
 
 
 def check_profile(epochs: int) -> None:
@@ -109,21 +119,16 @@ def load(config: Config) -> data.Splits:
     return data.load(config.dataset, config.data_dir, config.train_size, config.validation_size)
 
 
-def train(
-    stored: resume.Stored,
-    splits: data.Splits,
-    directory: Path,
-    checkpoint: Checkpoint | None,
-    should_stop: Callable[[], bool],
-) -> None:
+def train(start: Start, should_stop: Callable[[], bool]) -> None:
     """Trains, with a bar where there is a terminal, and prints how it ended."""
+    stored, splits, directory, checkpoint = start
     config = stored.config
     done = len(checkpoint.rows) if checkpoint else 0
-    write_atomically(directory / runs.FLAGS_FILE, stored.flags.encode())
     with (
         tqdm(total=config.epochs, initial=done, unit="epoch", disable=None) as bar,
-        flags.user_errors(runs.Diverged),
+        flags.user_errors(runs.Diverged, OSError),
     ):
+        write_atomically(directory / runs.FLAGS_FILE, stored.flags.encode())
 
         def on_epoch(row: runs.Row) -> None:
             if row.validation_accuracy is not None:
@@ -149,7 +154,8 @@ def train(
                 f"stopped after epoch {stopped.epoch} of {config.epochs}; to go on: "
                 f"python -m experiments.train --resume --workdir={shlex.quote(str(directory))}"
             )
-    print(ending)
+        bar.close()
+        print(ending)
 
 
 if __name__ == "__main__":

@@ -77,15 +77,15 @@ def test_an_incomplete_last_chunk_changes_nothing(splits):
     configs = sweeps.combinations(CONFIG, {}, seeds=range(5))
     at_once = list(sweeps.sweep(configs, splits, chunk=5))
     by_two = list(sweeps.sweep(configs, splits, chunk=2))
-    assert [indices for indices, _ in by_two] == [[0, 1], [2, 3], [4]]
-    (_, expected), *_ = at_once
-    losses = np.concatenate([outcome.test_loss for _, outcome in by_two])
+    assert [indices for indices, _, _ in by_two] == [[0, 1], [2, 3], [4]]
+    ((_, expected, _),) = at_once
+    losses = np.concatenate([outcome.test_loss for _, outcome, _ in by_two])
     np.testing.assert_array_equal(losses, expected.test_loss)
 
 
 def test_without_validation_images(splits):
     nothing = Dataset(splits.train.images[:0], splits.train.labels[:0])
-    ((_, outcome),) = sweeps.sweep([CONFIG], splits._replace(validation=nothing), chunk=1)
+    ((_, outcome, _),) = sweeps.sweep([CONFIG], splits._replace(validation=nothing), chunk=1)
     assert outcome.validation_errors is None
     assert outcome.test_errors.shape == (1,)
 

@@ -96,5 +96,5 @@ def test_without_tensorboardx_one_line_names_the_extra(monkeypatch):
         return real_import(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'digits_jax\[tensorboard\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[tensorboard\]'"):
         tensorboard.check_installed()

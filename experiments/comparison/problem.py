@@ -65,7 +65,7 @@ def make_problem(config: Config, splits: Splits) -> Problem:
         image_shape=splits.image_shape,
         num_classes=splits.num_classes,
         model=model,
-        params=jax.tree.map(_round, params),
+        params=jax.tree.map(lambda array: _round(config.init_scale * array), params),
         images=_round(images.astype(np.float32) / 255),
         labels=labels,
         batch=Dataset(images, labels),

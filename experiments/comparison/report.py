@@ -94,7 +94,7 @@ def trajectory_section(rows: Sequence[trajectory.Row], ends: Sequence[trajectory
     parts = [
         "### 2. Trajectory",
         "Euclidean distance of all parameters after training from the same start on the same "
-        "batches; an epoch is {ends[0].steps_per_epoch:,} steps.",
+        f"batches; an epoch is {ends[0].steps_per_epoch:,} steps.",
         table(header, lines),
         verdict,
         errors,

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_a_small_comparison_writes_and_prints_its_tables(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     text = (directory / "comparison.md").read_text()
+    assert re.search(r"an epoch is [\d,]+ steps", text)
     assert text in result.stdout
     assert all(section in text for section in SECTIONS)
     assert FAULTS_SECTION not in text

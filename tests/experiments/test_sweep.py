@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from digits_jax import runs
 from digits_jax.config import Config
 from experiments import sweep, sweep_figures, sweep_summary
 
@@ -95,13 +96,18 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     assert without_seconds(rows(killed)) == without_seconds(rows(whole))
     assert rows(killed)[: len(done)] == done
 
+    with runs.locked(killed):
+        refused = run_module("experiments.sweep", "--resume", f"--workdir={killed}")
+    assert refused.returncode == 1
+    assert "another run is writing into" in refused.stderr
+
     # The same command once more, and one that contradicts.
     again = run_module("experiments.sweep", *quick, "--resume", f"--workdir={killed}")
     assert again.returncode == 0, again.stderr
     other = run_module("experiments.sweep", *quick, "--resume", "--epochs=9", f"--workdir={killed}")
     assert other.returncode == 1
     assert other.stderr.startswith("error: ")
-    assert "--epochs=2 there, --epochs=9 given" in other.stderr
+    assert "--epochs=9 contradicts --epochs=2 of the sweep" in other.stderr
     assert len(other.stderr.splitlines()) == 1
 
 
@@ -116,7 +122,7 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
         (["--seeds=0"], "--seeds=0"),
         (["--chunk=big"], "chunk=big: expected auto or a whole number"),
         (["--cpu_devices=0"], "cpu_devices=0: expected auto or a whole number"),
-        (["--resume"], "no sweep to resume"),
+        (["--resume"], "holds no sweep to resume"),
     ],
 )
 def test_a_mistake_gives_one_line_before_anything_runs(
@@ -166,6 +172,28 @@ def test_the_confidence_interval_is_students():
     assert described["mean"] == pytest.approx(2.33)
     assert described["std"] == pytest.approx(2.002, abs=1e-3)
     assert described["ci95"] == pytest.approx(2.262 * 2.002 / 10**0.5, abs=1e-3)
+
+
+def test_where_some_runs_have_no_validation_images_figures_show_the_test_split():
+    rows = [
+        {
+            "run": str(run),
+            "validation_size": size,
+            "validation_accuracy": validation,
+            "test_accuracy": "0.9",
+            "seconds": "1",
+        }
+        for run, (size, validation) in enumerate([("0", ""), ("0", ""), ("10", "0.8")])
+    ]
+    table = sweep_summary.summarise(rows, ["validation_size"])
+    figures = sweep_figures.draw(rows, table, ["validation_size"])
+    assert set(figures) == {"distribution.png", "against-validation_size.png"}
+    assert "90.00 +- 0.00 %" in sweep_summary.as_text(table, ["validation_size"])
+
+
+def test_drawn_whole_numbers_that_coincide_are_one_value():
+    (drawn,) = sweep.parse_vary(["batch_size=uniform:1:3:50"], seed=0).values()
+    assert drawn == [1, 2]
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():
