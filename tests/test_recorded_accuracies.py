@@ -25,7 +25,8 @@ def test_accuracies(run_module, tmp_path):
         print(
             f"\n{' '.join(flags) or 'no flags'}: test accuracy {statistics.mean(values):.2f} "
             f"+- {statistics.stdev(values):.2f} %, minimum {min(values):.2f}, "
-            f"maximum {max(values):.2f}, n={len(values)} (seeds {seeds[0]} to {seeds[-1]})"
+            f"maximum {max(values):.2f}, n={len(values)} (seeds {seeds[0]} to {seeds[-1]}): "
+            f"{' '.join(f'{value:.2f}' for value in values)}"
         )
         return values
 
