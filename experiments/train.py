@@ -20,7 +20,7 @@ from digits_jax import data, runs, tensorboard
 from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config
 from digits_jax.files import write_atomically
-from experiments import STARTED, flags, quiet, resume, signals
+from experiments import STARTED, compilation_cache, flags, quiet, resume, signals
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -53,6 +53,7 @@ def report(config: Config, summary: dict[str, Any], directory: Path) -> str:
 
 def main() -> None:
     quiet.silence_orbax()
+    compilation_cache.use()
     with contextlib.ExitStack() as held:
         should_stop = held.enter_context(signals.stop_requested())
         with flags.user_errors(ValueError, OSError):
