@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from digits_jax.distributed import local
 from digits_jax.export import sha256
 from digits_jax.history import Row
 from digits_jax.training import TrainState
@@ -171,7 +172,7 @@ def _names(state: TrainState) -> list[str]:
 
 
 def _host_leaves(state: TrainState) -> dict[str, np.ndarray]:
-    state = _key_as_data(state)
+    state = _key_as_data(local(state))
     leaves = jax.tree.leaves(jax.device_get(state))
     return dict(zip(_names(state), map(np.array, leaves), strict=True))
 

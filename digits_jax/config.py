@@ -80,6 +80,9 @@ class Config:
     )
     batch_size: int = _setting(10, "training", "images a step", minimum=1)
     epochs: int = _setting(30, "training", "passes over the training images", minimum=1)
+    shards: int = _setting(
+        1, "training", "devices that share the run, each with its part of the images", minimum=1
+    )
     seed: int = _setting(
         0, "training", "of initial parameters and order of images", minimum=0, maximum=2**32 - 1
     )
@@ -90,6 +93,13 @@ class Config:
         if self.batch_size > self.train_size:
             raise ValueError(
                 f"batch_size={self.batch_size} is larger than train_size={self.train_size}"
+            )
+        if self.batch_size % self.shards or self.train_size % self.shards:
+            raise ValueError(
+                f"batch_size={self.batch_size} and train_size={self.train_size} must divide by "
+                f"shards={self.shards}: the nearest that do are "
+                f"batch_size={_nearest_multiple(self.batch_size, self.shards)} and "
+                f"train_size={_nearest_multiple(self.train_size, self.shards)}"
             )
         if self.gradients == "manual" and ACTIVATIONS[self.activation].derivative is None:
             derived = ", ".join(
@@ -126,6 +136,11 @@ class Config:
     def total_steps(self) -> int:
         """Updates in the whole run."""
         return self.epochs * self.steps_per_epoch
+
+
+def _nearest_multiple(number: int, factor: int) -> int:
+    """Of two equally near, the lesser: there may be no more images."""
+    return max(1, (number + (factor - 1) // 2) // factor) * factor
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:

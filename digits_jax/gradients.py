@@ -92,6 +92,25 @@ def manual(activation: Activation, loss: Loss) -> ValueAndGrad:
     return value_and_grad
 
 
+def averaged(value_and_grad: ValueAndGrad, axis: str) -> ValueAndGrad:
+    """The gradient of a batch that is spread over a mesh axis; the loss is that of each part.
+
+    Inside `jax.shard_map`. Every part has the same number of images: the gradient of the batch's
+    mean loss is the mean of the parts' gradients, which one all-reduce sends as one vector.
+    """
+
+    def average(
+        params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
+    ) -> tuple[Float[Array, ""], Params]:
+        # Else jax.grad, of parameters that all devices have in common, would sum by itself.
+        params = jax.lax.pcast(params, axis, to="varying")
+        loss, grads = value_and_grad(params, images, labels)
+        vector, unravel = ravel_pytree(grads)
+        return loss, unravel(jax.lax.pmean(vector, axis))  # type: ignore[no-untyped-call]
+
+    return average
+
+
 def forward_mode(model: Model, loss: Loss, chunk: int = CHUNK) -> ValueAndGrad:
     """The same by forward-mode automatic differentiation: dC/dtheta_i = J_C(theta) e_i for every i.
 

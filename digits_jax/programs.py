@@ -1,6 +1,7 @@
 """The compiled programs of a run, and the epochs that they make."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +18,17 @@ from digits_jax.training import TrainMetrics, TrainState, make_training
 
 
 class Programs(NamedTuple):
-    """The compiled programs of a run."""
+    """The compiled programs of a run, and the ways to send them what they read.
+
+    `put` is for numbers and states, whose memory may then be written over; `put_split` for splits.
+    """
 
     init: Callable[[Hyperparameters], TrainState]
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate_validation: Callable[[Params, Dataset], Metrics] | None
     evaluate_test: Callable[[Params, Dataset], Metrics]
+    put: Callable[[Any], Any] = functools.partial(jax.device_put, may_alias=False)
+    put_split: Callable[[Dataset], Dataset] = jax.device_put
 
 
 class Epoch(NamedTuple):
@@ -87,9 +93,8 @@ def epochs(
         profile: a folder for a trace of the second epoch made here: the first warms up.
     """
     # All that the run reads, sent once: inside the loop nothing goes to the device.
-    numbers, train_set, validation_set = jax.device_put(
-        (hyperparameters(config), splits.train, splits.validation)
-    )
+    numbers = programs.put(hyperparameters(config))
+    train_set, validation_set = map(programs.put_split, (splits.train, splits.validation))
     for epoch in range(done + 1, config.epochs + 1):
         second = epoch == done + 2
         with _trace(profile, epoch) if profile and second else contextlib.nullcontext():

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from digits_jax import checkpoints, export, history, tensorboard
+from digits_jax import checkpoints, data_parallel, export, history, tensorboard
 from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
@@ -189,13 +189,13 @@ def train(
     if should_stop():
         raise Stopped(done)
     compile_started = time.perf_counter()
-    programs = compile_programs(config, splits, gradient_norms=write_events)
+    compile_run = compile_programs if config.shards == 1 else data_parallel.compile_programs
+    programs = compile_run(config, splits, gradient_norms=write_events)
     compile_seconds = time.perf_counter() - compile_started
     if checkpoint:
-        # No alias: the first epoch writes into the memory of its state.
-        state = jax.device_put(checkpoint.state, may_alias=False)
+        state = programs.put(checkpoint.state)
     else:
-        state = programs.init(jax.device_put(hyperparameters(config)))
+        state = programs.init(programs.put(hyperparameters(config)))
 
     with contextlib.ExitStack() as stack:
         append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
@@ -225,7 +225,8 @@ def train(
             if stopping:
                 raise Stopped(row.epoch)
 
-    test = jax.device_get(programs.evaluate_test(*jax.device_put((state.params, splits.test))))
+    test_set = programs.put_split(splits.test)
+    test = jax.device_get(programs.evaluate_test(state.params, test_set))
     _check_finite("test_loss", decimal(test.loss), config.epochs)
     params = jax.device_get(state.params)
     model = export.TrainedModel(params, config, splits.image_shape, splits.num_classes)

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
+from digits_jax.distributed import make_mesh
 from digits_jax.training import make_training
 
 NUMBERS = Hyperparameters._fields
@@ -53,7 +54,11 @@ def combinations(
         ValueError: in one line, where a field is unknown, a value is out of range, or a combination
             cannot run.
     """
-    fields = {field.name for field in dataclasses.fields(Config)} - {"seed"}
+    if config.shards > 1:
+        raise ValueError(
+            f"shards={config.shards}: a sweep gives every device runs of its own, shards=1"
+        )
+    fields = {field.name for field in dataclasses.fields(Config)} - {"seed", "shards"}
     unknown = varied.keys() - fields
     if unknown:
         raise ValueError(
@@ -86,12 +91,6 @@ def stack(configs: Sequence[Config]) -> Hyperparameters:
             for name, column in zip(NUMBERS, columns, strict=True)
         )
     )
-
-
-def make_mesh(count: int | None = None) -> Mesh:
-    """The first `count` devices in one row, or all devices of all hosts."""
-    devices = jax.devices()[:count]
-    return jax.make_mesh((len(devices),), (LANES,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 Data = tuple[Dataset, Dataset, Dataset]
@@ -151,7 +150,7 @@ def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) ->
 
     def program_bytes(runs: int) -> int:
         numbers = stack([configs[0]] * runs)
-        program = make_sweep(configs[0], splits, make_mesh(1), vectorised=True)
+        program = make_sweep(configs[0], splits, make_mesh(LANES, 1), vectorised=True)
         data = (splits.train, splits.validation, splits.test)
         memory: Any = program.lower(numbers, data).compile().memory_analysis()
         return int(
@@ -179,7 +178,7 @@ def sweep(
         As each call ends: the indices into `configs` of its runs, their outcomes, [runs], and the
         seconds it took, compilation not counted.
     """
-    mesh = make_mesh()
+    mesh = make_mesh(LANES)
     vectorised = jax.default_backend() != "cpu"
     numbers = stack(configs)
     chunk = auto_chunk(configs, splits) if chunk is None else chunk

@@ -93,6 +93,7 @@ def make_training(
     num_classes: int,
     value_and_grad: gradients.ValueAndGrad | None = None,
     gradient_norms: bool = False,
+    axis: str | None = None,
 ) -> Training:
     """Everything that a run of `config` computes, not yet compiled.
 
@@ -102,6 +103,7 @@ def make_training(
         num_classes: number of classes.
         value_and_grad: the gradient to train with; by default the one that `config` names.
         gradient_norms: whether metrics hold the norm of each layer's gradient.
+        axis: a mesh axis over which every batch is spread: gradients are averaged over it.
     """
     model = make_model(config, image_shape, num_classes)
     evaluate = make_evaluate(model, LOSSES[config.loss])
@@ -120,12 +122,13 @@ def make_training(
         )
 
     def gradient(hyperparameters: Hyperparameters) -> gradients.ValueAndGrad:
-        if value_and_grad is not None:
-            return value_and_grad
-        loss = LOSSES[config.loss]
-        if hyperparameters.label_smoothing is not None:
-            loss = smooth(loss, hyperparameters.label_smoothing)
-        return make_value_and_grad(config, model, loss)
+        own = value_and_grad
+        if own is None:
+            loss = LOSSES[config.loss]
+            if hyperparameters.label_smoothing is not None:
+                loss = smooth(loss, hyperparameters.label_smoothing)
+            own = make_value_and_grad(config, model, loss)
+        return own if axis is None else gradients.averaged(own, axis)
 
     def init(hyperparameters: Hyperparameters) -> TrainState:
         key = jax.random.key(hyperparameters.seed)

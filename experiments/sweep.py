@@ -13,14 +13,12 @@ import csv
 import dataclasses
 import functools
 import math
-import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import flags as absl_flags
 from tqdm import tqdm
@@ -28,7 +26,7 @@ from tqdm import tqdm
 from digits_jax import canvas, data, runs, sweeps
 from digits_jax.config import Config
 from digits_jax.files import write_atomically
-from experiments import compilation_cache, flags, sweep_figures, sweep_summary
+from experiments import compilation_cache, devices, flags, sweep_figures, sweep_summary
 
 RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
 OUTCOME_COLUMNS = (
@@ -54,9 +52,7 @@ def define_flags() -> None:
         "seeds", 10, "runs of each setting", lower_bound=1, module_name="sweep"
     )
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", module_name="sweep")
-    absl_flags.DEFINE_string(
-        "cpu_devices", "auto", "CPU lanes; auto: one a core", module_name="sweep"
-    )
+    devices.define_cpu_devices("CPU lanes; auto: one a core", "sweep")
     absl_flags.DEFINE_bool("resume", False, "go on with the sweep in workdir", module_name="sweep")
 
 
@@ -74,8 +70,8 @@ def parse_vary(texts: Sequence[str], seed: int) -> dict[str, list[Any]]:
     varied: dict[str, list[Any]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        if name not in fields or name == "seed" or not (equals and values):
-            known = ", ".join(sorted(set(fields) - {"seed"}))
+        if name not in fields or name in ("seed", "shards") or not (equals and values):
+            known = ", ".join(sorted(set(fields) - {"seed", "shards"}))
             raise ValueError(f"vary={text}: expected FIELD=VALUES with a field among {known}")
         if name in varied:
             raise ValueError(f"vary={text}: {name} is varied twice")
@@ -205,7 +201,7 @@ class Sweep(NamedTuple):
 
 def prepare(held: contextlib.ExitStack) -> Sweep:
     """Checks all flags and data, and takes hold of the folder, before anything runs."""
-    use_cpu_lanes()
+    devices.use_cpu_devices(auto=devices.cores())
     if flags.FLAGS.resume and (flags.FLAGS.workdir is None or flags.FLAGS.overwrite):
         raise ValueError("--resume needs --workdir=SWEEP, and no --overwrite")
     directory = flags.workdir("sweep")
@@ -308,15 +304,6 @@ def _settings(config: Config, varied: dict[str, list[Any]]) -> list[str]:
         "x".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values
     ]
     return [*texts, str(config.seed)]
-
-
-def use_cpu_lanes() -> None:
-    """Makes as many CPU devices as `--cpu_devices` says, before JAX first looks for devices."""
-    text = flags.FLAGS.cpu_devices
-    if text != "auto" and not (text.isdigit() and int(text) > 0):
-        raise ValueError(f"cpu_devices={text}: expected auto or a whole number of at least 1")
-    lanes = len(os.sched_getaffinity(0)) if text == "auto" else int(text)
-    jax.config.update("jax_num_cpu_devices", lanes)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

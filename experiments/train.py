@@ -20,7 +20,7 @@ from digits_jax import data, runs, tensorboard
 from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config
 from digits_jax.files import write_atomically
-from experiments import STARTED, compilation_cache, flags, quiet, resume, signals
+from experiments import STARTED, compilation_cache, devices, flags, quiet, resume, signals
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -75,6 +75,7 @@ def start_run(held: contextlib.ExitStack) -> Start:
     """Prepares a run from the beginning, in a directory of its own that `held` holds."""
     if flags.FLAGS.tensorboard:
         tensorboard.check_installed()
+    flags.FLAGS["shards"].value = devices.use_shards(flags.FLAGS.shards)
     config = flags.config()
     if flags.FLAGS.workdir is not None:
         runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
@@ -97,6 +98,8 @@ def resume_run(held: contextlib.ExitStack) -> Start | None:
     stored = resume.read(directory)
     if stored.tensorboard:
         tensorboard.check_installed()
+    if devices.use_shards(stored.config.shards) != stored.config.shards:
+        raise ValueError(f"--data_parallel contradicts --shards=1 of the run in {directory}")
     held.enter_context(runs.locked(directory))
     if runs.is_finished(stored.config, directory):
         print(f"{directory} is finished: {stored.config.epochs} epochs")
@@ -163,4 +166,5 @@ if __name__ == "__main__":
     flags.define_config()
     flags.define_workdir()
     resume.define()
+    devices.define_data_parallel()
     flags.run(main)

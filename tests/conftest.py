@@ -15,6 +15,8 @@ from jaxtyping import install_import_hook
 # Modules imported from here on check their jaxtyping annotations at every call.
 install_import_hook(["digits_jax", "experiments"], "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# For the tests of what is spread over devices; all others use the first alone.
+jax.config.update("jax_num_cpu_devices", 4)
 
 ROOT = Path(__file__).parent.parent
 

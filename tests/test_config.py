@@ -38,6 +38,13 @@ def test_the_defaults_are_the_classic_run():
             {"gradients": "manual", "activation": "silu"},
             "gradients=manual: activation=silu has no .* these have: sigmoid, tanh, relu, gelu",
         ),
+        (
+            {"shards": 4},
+            "batch_size=10 and train_size=10000 must divide by shards=4: "
+            "the nearest that do are batch_size=8 and train_size=10000",
+        ),
+        ({"shards": 3, "batch_size": 11, "train_size": 1}, "batch_size=11 is larger"),
+        ({"shards": 16, "batch_size": 1, "train_size": 100}, "are batch_size=16 and train_size=96"),
         ({"schedule": "warmup_cosine", "epochs": 1}, "warmup_epochs=1 must be less than epochs=1"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from digits_jax import Config, Dataset, hyperparameters, make_training, sweeps
+from digits_jax.distributed import make_mesh
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
 
@@ -36,6 +37,7 @@ def test_combinations_are_every_value_with_every_seed():
         ({"learning_rate": [1.0, -1.0]}, r"learning_rate=-1.0: must be"),
         ({"batch_size": [10, 61]}, "batch_size=61 is larger than train_size=60"),
         ({"seed": [1]}, "cannot vary seed"),
+        ({"shards": [1, 2]}, "cannot vary shards"),
     ],
 )
 def test_what_cannot_run_is_an_error_before_anything_runs(varied, message):
@@ -64,7 +66,7 @@ def test_numbers_share_a_program_and_shapes_do_not():
 def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised):
     other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
     configs = [CONFIG, dataclasses.replace(CONFIG, learning_rate=0.3, **other)]
-    program = sweeps.make_sweep(CONFIG, splits, sweeps.make_mesh(), vectorised)
+    program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 2), vectorised)
     outcome = program(sweeps.stack(configs), tuple(splits)[:3])
     assert len(set(np.asarray(outcome.test_loss).tolist())) == len(configs)
     for index, config in enumerate(configs):
@@ -74,12 +76,12 @@ def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised):
 
 
 def test_an_incomplete_last_chunk_changes_nothing(splits):
-    configs = sweeps.combinations(CONFIG, {}, seeds=range(5))
-    at_once = list(sweeps.sweep(configs, splits, chunk=5))
-    by_two = list(sweeps.sweep(configs, splits, chunk=2))
-    assert [indices for indices, _, _ in by_two] == [[0, 1], [2, 3], [4]]
+    configs = sweeps.combinations(CONFIG, {}, seeds=range(9))
+    at_once = list(sweeps.sweep(configs, splits, chunk=3))
+    by_four = list(sweeps.sweep(configs, splits, chunk=1))  # one run on each of four devices
+    assert [indices for indices, _, _ in by_four] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
     ((_, expected, _),) = at_once
-    losses = np.concatenate([outcome.test_loss for _, outcome, _ in by_two])
+    losses = np.concatenate([outcome.test_loss for _, outcome, _ in by_four])
     np.testing.assert_array_equal(losses, expected.test_loss)
 
 
@@ -91,7 +93,7 @@ def test_without_validation_images(splits):
 
 
 def test_a_chunk_fits_the_memory_that_is_free(splits):
-    program = sweeps.make_sweep(CONFIG, splits, sweeps.make_mesh(1), vectorised=True)
+    program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 1), vectorised=True)
 
     def program_bytes(runs):
         numbers = sweeps.stack([CONFIG] * runs)

@@ -123,6 +123,8 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
         (["--chunk=big"], "chunk=big: expected auto or a whole number"),
         (["--cpu_devices=0"], "cpu_devices=0: expected auto or a whole number"),
         (["--resume"], "holds no sweep to resume"),
+        (["--shards=2"], "shards=2: a sweep gives every device runs of its own, shards=1"),
+        (["--vary=shards=1,2"], "vary=shards=1,2: expected FIELD=VALUES with a field among"),
     ],
 )
 def test_a_mistake_gives_one_line_before_anything_runs(

@@ -56,6 +56,26 @@ def test_the_flags_of_a_run_repeat_it_to_the_byte(run_module, tmp_path):
     assert models[0] == models[1]
 
 
+def test_a_run_on_all_devices_is_repeated_by_its_flags(run_module, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    flags = (*QUICK, "--data_parallel", "--cpu_devices=2", "--checkpoint_seconds=1e-6")
+    process = run_module("experiments.train", *flags, f"--workdir={first}")
+    assert process.returncode == 0, process.stderr
+    assert "--shards=2\n" in (first / "flags.txt").read_text()
+    assert export.load(first / "model.safetensors").config.shards == 2
+    again = run_module("experiments.train", f"--flagfile={first}/flags.txt", f"--workdir={second}")
+    assert again.returncode == 0, again.stderr
+    models = [(run / "model.safetensors").read_bytes() for run in (first, second)]
+    assert models[0] == models[1]
+
+    resume = ("--resume", f"--workdir={first}", "--epochs=3")
+    process = run_module("experiments.train", *resume, "--data_parallel", "--cpu_devices=5")
+    assert process.returncode == 1
+    assert "shards=2 contradicts --data_parallel: there are 5 devices (cpu)" in process.stderr
+    process = run_module("experiments.train", *resume)
+    assert process.returncode == 0, process.stderr
+
+
 def test_a_non_empty_workdir_is_refused_unless_overwritten(
     assert_one_line_error, run_module, tmp_path
 ):
@@ -115,6 +135,15 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
         (["--flagfile=/no/such/file"], "/no/such/file"),
         (["--workdir=README.md"], "README.md is not a folder"),
         (["classic"], "unexpected argument 'classic'"),
+        (["--shards=3"], "the nearest that do are batch_size=9 and train_size=9999"),
+        (
+            ["--shards=2", "--cpu_devices=1"],
+            "shards=2 need as many devices, and there are 1 (cpu): give --cpu_devices=2",
+        ),
+        (
+            ["--data_parallel", "--shards=2", "--cpu_devices=5"],
+            "shards=2 contradicts --data_parallel: there are 5 devices (cpu)",
+        ),
     ],
 )
 def test_a_mistake_in_the_flags_gives_one_line(
