@@ -123,6 +123,12 @@ class Config:
         return cls(**values | {"hidden": tuple(values["hidden"])})
 
     @property
+    def data_settings(self) -> dict[str, Any]:
+        """The arguments of `data.load`."""
+        fields = dataclasses.fields(self)
+        return {f.name: getattr(self, f.name) for f in fields if f.metadata["group"] == "data"}
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch; what its permutation puts after them is left out of it."""
         return self.train_size // self.batch_size

@@ -292,7 +292,7 @@ def main() -> None:
 
 def load(config: Config) -> data.Splits:
     """The data of a run, read once for all runs that share it."""
-    return _load(config.dataset, config.data_dir, config.train_size, config.validation_size)
+    return _load(**config.data_settings)
 
 
 _load = functools.lru_cache(maxsize=2)(data.load)

@@ -120,7 +120,7 @@ def check_profile(epochs: int) -> None:
 
 def load(config: Config) -> data.Splits:
     """The data of a run."""
-    return data.load(config.dataset, config.data_dir, config.train_size, config.validation_size)
+    return data.load(**config.data_settings)
 
 
 def train(start: Start, should_stop: Callable[[], bool]) -> None:

@@ -85,9 +85,7 @@ def train_run():
     def train(directory, **settings):
         config = Config(**settings)
         directory.mkdir(parents=True)
-        splits = data.load(
-            config.dataset, config.data_dir, config.train_size, config.validation_size
-        )
+        splits = data.load(**config.data_settings)
         runs.train(config, splits, directory)
         return directory
 

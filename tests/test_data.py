@@ -106,3 +106,21 @@ def test_a_missing_file_is_named(tmp_path, write_idx_folder, tiny_split):
 def test_an_unknown_dataset_lists_the_known_ones():
     with pytest.raises(ValueError, match="known are 'mnist' and 'tfds:NAME'"):
         data.load("minst")
+
+
+@pytest.mark.parametrize("sizes", [(10_000, 10_000), (59_999, 1), (60_000, 0)])
+def test_an_outline_has_the_shapes_and_labels_of_the_data(sizes):
+    whole, outline = data.load("mnist", None, *sizes), data.outline("mnist", None, *sizes)
+    assert outline.num_classes == whole.num_classes
+    assert outline.class_names == whole.class_names
+    for split, drawn in zip(whole[:3], outline[:3], strict=True):
+        assert (drawn.images.shape, drawn.images.dtype) == (split.images.shape, split.images.dtype)
+        np.testing.assert_array_equal(drawn.labels, split.labels)
+        assert drawn.images.strides == (0, 0, 0)  # no memory
+
+
+def test_an_outline_finds_what_headers_tell(tmp_path, write_idx_folder, tiny_split):
+    write_idx_folder(tmp_path, tiny_split(20), tiny_split(5, shape=(5, 8)))
+    with pytest.raises(ValueError, match="training images are 5 x 7 pixels, test images 5 x 8"):
+        data.outline("mnist", tmp_path, 10, 10)
+    assert data.outline("tfds:mnist") is None

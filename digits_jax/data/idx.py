@@ -10,6 +10,7 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from io import BufferedIOBase
 from pathlib import Path
 
@@ -22,6 +23,8 @@ UNSIGNED_BYTE = 0x08
 DEFLATE_MAX_RATIO = 1032
 READ_SIZE = 1 << 20
 CLASS_NAMES_FILE = "labels.txt"
+
+ReadArray = Callable[[Path, int], np.ndarray]
 
 
 def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
@@ -41,13 +44,32 @@ def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
             type or number of dimensions.
         OSError: where the file cannot be opened.
     """
-    path = Path(path)
+    return _open(Path(path), ndim, _parse)
+
+
+def read_shape(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
+    """As `read`, but of the header alone: an array of that shape, all zeros, that takes no memory.
+
+    Raises:
+        ValueError: as `read`, for what the header and the size of the file tell.
+        OSError: where the file cannot be opened.
+    """
+
+    def zeros(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
+        return np.broadcast_to(np.uint8(0), _parse_header(stream, capacity, ndim))
+
+    return _open(Path(path), ndim, zeros)
+
+
+def _open(
+    path: Path, ndim: int, parse: Callable[[BufferedIOBase, int, int], np.ndarray]
+) -> np.ndarray:
     size = path.stat().st_size
     compressed = path.suffix == ".gz"
     capacity = size * DEFLATE_MAX_RATIO if compressed else size
     try:
         with gzip.open(path, "rb") if compressed else open(path, "rb") as stream:
-            return _parse(stream, capacity, ndim)
+            return parse(stream, capacity, ndim)
     except gzip.BadGzipFile as error:
         raise ValueError(f"{path}: not a valid gzip file: {error}") from None
     except zlib.error as error:
@@ -58,8 +80,8 @@ def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _parse(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
-    """Reads one IDX array from `stream`, whose file can hold `capacity` bytes at most."""
+def _parse_header(stream: BufferedIOBase, capacity: int, ndim: int) -> tuple[int, ...]:
+    """Reads the shape of an IDX array; `stream` is of a file that can hold `capacity` bytes."""
     magic = _read_at_most(stream, 4)
     if len(magic) < 4:
         raise ValueError("truncated: no IDX header")
@@ -74,26 +96,36 @@ def _parse(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
     if len(header) < 4 * ndim:
         raise ValueError("truncated: the IDX header ends too early")
     shape = struct.unpack(f">{ndim}I", header)
-    expected = math.prod(shape)
-    described = " x ".join(map(str, shape))
-    if expected > capacity:
+    if math.prod(shape) > capacity:
         raise ValueError(
-            f"truncated: the header promises {described} bytes, more than the file can hold"
+            f"truncated: the header promises {_described(shape)} bytes, more than the file can hold"
         )
+    return shape
+
+
+def _described(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _parse(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
+    """Reads one IDX array from `stream`, whose file can hold `capacity` bytes at most."""
+    shape = _parse_header(stream, capacity, ndim)
+    expected = math.prod(shape)
     elements = _read_at_most(stream, expected)
     if len(elements) < expected:
         raise ValueError(
-            f"truncated: the header promises {described} = {expected} bytes, "
+            f"truncated: the header promises {_described(shape)} = {expected} bytes, "
             f"only {len(elements)} are there"
         )
     if stream.read(1):
         raise ValueError(
-            f"too long: more bytes follow the {described} = {expected} that the header promises"
+            f"too long: more bytes follow the {_described(shape)} = {expected} that the header "
+            "promises"
         )
-    return np.frombuffer(elements, np.uint8).reshape(shape)
+    return np.frombuffer(memoryview(elements).toreadonly(), np.uint8).reshape(shape)
 
 
-def _read_at_most(stream: BufferedIOBase, count: int) -> bytes:
+def _read_at_most(stream: BufferedIOBase, count: int) -> bytearray:
     """Reads up to `count` bytes, in pieces: `stream.read(count)` would allocate them all first."""
     pieces = bytearray()
     while len(pieces) < count:
@@ -101,14 +133,18 @@ def _read_at_most(stream: BufferedIOBase, count: int) -> bytes:
         if not piece:
             break
         pieces += piece
-    return bytes(pieces)
+    return pieces
 
 
-def read_folder(folder: str | os.PathLike[str]) -> Source:
+def read_folder(folder: str | os.PathLike[str], read_images: ReadArray = read) -> Source:
     """Reads the four files of a data set of the MNIST family, each plain or with `.gz`.
 
     The class count is the largest training label plus one. A file `labels.txt` beside them may name
     the classes, in UTF-8, one a line in the order of the labels.
+
+    Args:
+        folder: where they are.
+        read_images: `read`, or `read_shape` where only the labels and the images' shapes matter.
 
     Raises:
         ValueError: in one line, where a file is missing or broken, counts of images and labels
@@ -118,8 +154,8 @@ def read_folder(folder: str | os.PathLike[str]) -> Source:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    train = _read_split(folder, "train")
-    test = _read_split(folder, "t10k")
+    train = _read_split(folder, "train", read_images)
+    test = _read_split(folder, "t10k", read_images)
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = [" x ".join(map(str, images.shape[1:])) for images in (train.images, test.images)]
         raise ValueError(f"{folder}: training images are {sizes[0]} pixels, test images {sizes[1]}")
@@ -127,10 +163,10 @@ def read_folder(folder: str | os.PathLike[str]) -> Source:
     return Source(train, test, num_classes, _read_class_names(folder, num_classes))
 
 
-def _read_split(folder: Path, prefix: str) -> Dataset:
+def _read_split(folder: Path, prefix: str, read_images: ReadArray) -> Dataset:
     images_path = _find(folder, f"{prefix}-images-idx3-ubyte")
     labels_path = _find(folder, f"{prefix}-labels-idx1-ubyte")
-    images, labels = read(images_path, ndim=3), read(labels_path, ndim=1)
+    images, labels = read_images(images_path, 3), read(labels_path, 1)
     if len(images) != len(labels):
         raise ValueError(
             f"{images_path} holds {len(images)} images, {labels_path} holds {len(labels)} labels"

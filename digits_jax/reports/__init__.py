@@ -50,7 +50,7 @@ def make(directories: Sequence[str | os.PathLike[str]]) -> Report:
     for group in groups:
         run = group.runs[0]
         config = run.config
-        splits = load(config.dataset, config.data_dir, config.train_size, config.validation_size)
+        splits = load(**config.data_settings)
         results.check_data(run, splits)
         which = f"first of the {len(group.runs)} runs of {group.label or 'this report'}"
         sections.append(detail(run, splits, names[run.directory], which * (len(group.runs) > 1)))
