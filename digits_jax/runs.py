@@ -23,7 +23,14 @@ from digits_jax.data.dataset import Splits
 from digits_jax.files import write_atomically
 from digits_jax.history import Row as Row
 from digits_jax.models import count_parameters
-from digits_jax.programs import accuracy, compile_programs, decimal, epochs, state_template
+from digits_jax.programs import (
+    Epoch,
+    accuracy,
+    compile_programs,
+    decimal,
+    epochs,
+    state_template,
+)
 from digits_jax.training import TrainState
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
@@ -147,7 +154,7 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
 def train(
     config: Config,
     splits: Splits,
-    directory: Path,
+    directory: Path | None,
     on_epoch: Callable[[Row], None] = lambda row: None,
     started: float | None = None,
     *,
@@ -163,14 +170,16 @@ def train(
         config: the run.
         splits: its data, as `digits_jax.data.load` gives it.
         directory: an existing folder, which receives metrics.csv (a row as each epoch ends),
-            model.safetensors and summary.json.
+            model.safetensors and summary.json. `None` writes nothing: of the processes of a
+            job, one writes.
         on_epoch: called after every epoch.
         started: `time.perf_counter()` where `total_seconds` begins; by default, this call.
         checkpoint: where to go on from, as `restore` gives it; by default, the beginning.
         checkpoint_seconds: saves a checkpoint at the end of an epoch, where this many seconds have
             passed since training began or the last was saved; 0: never.
         should_stop: asked before the first epoch and after every one. True saves a checkpoint,
-            whatever `checkpoint_seconds` is, and ends the run.
+            whatever `checkpoint_seconds` is, and ends the run. All processes of a job have to get
+            the same answer.
         write_events: writes event files for TensorBoard.
         profile: writes a trace of the second epoch.
 
@@ -198,16 +207,20 @@ def train(
         state = programs.init(programs.put(hyperparameters(config)))
 
     with contextlib.ExitStack() as stack:
-        append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
-        save = stack.enter_context(
-            checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
-        )
-        if write_events:
+        append: Callable[[Row], None] = _write_nothing
+        save: Callable[[Checkpoint], None] = _write_nothing
+        write: Callable[[Epoch], None] = _write_nothing
+        if directory:
+            append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
+            save = stack.enter_context(
+                checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
+            )
+        if directory and write_events:
             write = stack.enter_context(tensorboard.writing(directory, done))
         if should_stop():
             raise Stopped(done)
         saved = time.monotonic()
-        trace = directory / PROFILE if profile else None
+        trace = directory / PROFILE if directory and profile else None
         for epoch in epochs(config, splits, programs, state, done, trace):
             state, row, _ = epoch
             append(row)
@@ -215,8 +228,7 @@ def train(
             _check_finite("validation_loss", row.validation_loss, row.epoch)
             rows.append(row)
             on_epoch(row)
-            if write_events:
-                write(epoch)
+            write(epoch)
             stopping = row.epoch < config.epochs and should_stop()
             if stopping or 0 < checkpoint_seconds <= time.monotonic() - saved:
                 _check_parameters(state, row.epoch)
@@ -230,7 +242,8 @@ def train(
     _check_finite("test_loss", decimal(test.loss), config.epochs)
     params = jax.device_get(state.params)
     model = export.TrainedModel(params, config, splits.image_shape, splits.num_classes)
-    export.save(directory / MODEL_FILE, model)
+    if directory:
+        export.save(directory / MODEL_FILE, model)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     train_seconds = sum(row.seconds for row in rows)
     summary = {
@@ -250,8 +263,13 @@ def train(
         "seed": config.seed,
         "config": dataclasses.asdict(config),
     }
-    write_atomically(directory / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
+    if directory:
+        write_atomically(directory / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
     return summary
+
+
+def _write_nothing(_: Any) -> None:
+    pass
 
 
 def epochs_may_grow(config: Config) -> bool:
