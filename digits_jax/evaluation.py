@@ -39,14 +39,20 @@ def make_logits(
     """The function that gives the logits of every image, the last incomplete batch included."""
 
     def logits(params: Params, images: UInt8[Any, "n height width"]) -> Float[Array, "n classes"]:
-        dtype = params[0].weights.dtype
+        def logits_of(batch: Array) -> Float[Array, "batch classes"]:
+            return model.apply(params, scale_pixels(batch, params[0].weights.dtype))
 
-        def logits_of(image: Array) -> Float[Array, " classes"]:
-            return model.apply(params, scale_pixels(image, dtype)[None])[0]
-
-        scores: Float[Array, "n classes"]
-        scores = jax.lax.map(logits_of, images, batch_size=EVALUATION_BATCH)
-        return scores
+        # lax.map with a batch_size would map over single images: 1.8 times the time.
+        count, *shape = images.shape
+        whole = count - count % EVALUATION_BATCH
+        parts = []
+        if whole:
+            batches = images[:whole].reshape(-1, EVALUATION_BATCH, *shape)
+            scores = jax.lax.map(logits_of, batches)
+            parts.append(scores.reshape(whole, scores.shape[-1]))
+        if count > whole:
+            parts.append(logits_of(images[whole:]))
+        return jnp.concatenate(parts)
 
     return logits
 

@@ -54,14 +54,14 @@ def autodiff(model: Model, loss: Loss) -> ValueAndGrad:
 def manual(activation: Activation, loss: Loss) -> ValueAndGrad:
     """The same by hand, for a multi-layer perceptron of any depth: back-propagation.
 
-    With z^l = a^(l-1) W^lT + b^l and a^l = f(z^l), rows being the examples of a batch, and delta^l
-    the derivative of the mean loss C with respect to z^l, these are the four equations (Rumelhart,
-    Hinton and Williams, 1986; numbered as in Nielsen, 2015, chapter 2):
+    With z^l = W^l a^(l-1) + b^l and a^l = f(z^l), columns being the examples of a batch, and
+    delta^l the derivative of the mean loss C with respect to z^l, these are the four equations
+    (Rumelhart, Hinton and Williams, 1986; numbered as in Nielsen, 2015, chapter 2):
 
         BP1  delta^L  = dC/dz^L
-        BP2  delta^l  = (delta^(l+1) W^(l+1)) * f'(z^l)
+        BP2  delta^l  = (W^(l+1)T delta^(l+1)) * f'(z^l)
         BP3  dC/db^l  = sum of delta^l over the batch
-        BP4  dC/dW^l  = delta^lT a^(l-1)
+        BP4  dC/dW^l  = delta^l a^(l-1)T
 
     Raises:
         ValueError: where the activation has no derivative written by hand.
@@ -74,19 +74,19 @@ def manual(activation: Activation, loss: Loss) -> ValueAndGrad:
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
     ) -> tuple[Float[Array, ""], Params]:
         *hidden, output = params
-        a = [images.reshape(len(images), -1)]
+        a = [images.reshape(len(images), -1).T]
         z = []
         for layer in hidden:
             z.append(affine(layer, a[-1]))
             a.append(f(z[-1]))
-        logits = affine(output, a[-1])
+        logits = affine(output, a[-1]).T
         value = jnp.mean(loss.function(logits, labels))
 
-        delta = loss.derivative(logits, labels) / len(labels)  # BP1
-        grads = [Layer(weights=delta.T @ a[-1], biases=delta.sum(axis=0))]
+        delta = loss.derivative(logits, labels).T / len(labels)  # BP1
+        grads = [Layer(weights=delta @ a[-1].T, biases=delta.sum(axis=1))]  # BP4, BP3
         for l in reversed(range(len(hidden))):
-            delta = (delta @ params[l + 1].weights) * f_prime(z[l])  # BP2
-            grads.append(Layer(weights=delta.T @ a[l], biases=delta.sum(axis=0)))  # BP4, BP3
+            delta = (params[l + 1].weights.T @ delta) * f_prime(z[l])  # BP2
+            grads.append(Layer(weights=delta @ a[l].T, biases=delta.sum(axis=1)))
         return value, tuple(reversed(grads))
 
     return value_and_grad

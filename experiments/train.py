@@ -22,7 +22,7 @@ from digits_jax.config import Config
 from digits_jax.distributed import Job
 from digits_jax.files import write_atomically
 from digits_jax.programs import state_template
-from experiments import STARTED, devices, flags, job, quiet, resume, signals
+from experiments import STARTED, compilation_cache, devices, flags, job, quiet, resume, signals
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -55,6 +55,7 @@ def report(config: Config, summary: dict[str, Any], directory: Path) -> str:
 
 def main() -> None:
     quiet.silence_orbax()
+    compilation_cache.use()
     with job.joined() as here, contextlib.ExitStack() as held:
         asked = held.enter_context(signals.stop_requested())
         with flags.user_errors(ValueError, OSError):

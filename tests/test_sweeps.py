@@ -67,7 +67,7 @@ def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised):
     other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
     configs = [CONFIG, dataclasses.replace(CONFIG, learning_rate=0.3, **other)]
     program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 2), vectorised)
-    outcome = program(sweeps.stack(configs), tuple(splits)[:3])
+    outcome = program(sweeps.stack(configs), np.array([1, 1]), tuple(splits)[:3])
     assert len(set(np.asarray(outcome.test_loss).tolist())) == len(configs)
     for index, config in enumerate(configs):
         validation_loss, test_loss = alone(config, splits)
@@ -97,7 +97,8 @@ def test_a_chunk_fits_the_memory_that_is_free(splits):
 
     def program_bytes(runs):
         numbers = sweeps.stack([CONFIG] * runs)
-        memory = program.lower(numbers, tuple(splits)[:3]).compile().memory_analysis()
+        lowered = program.lower(numbers, np.array([runs]), tuple(splits)[:3])
+        memory = lowered.compile().memory_analysis()
         return memory.temp_size_in_bytes + memory.argument_size_in_bytes
 
     chunk = sweeps.fitting_chunk([CONFIG], splits, 4 << 20)

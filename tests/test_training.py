@@ -115,6 +115,13 @@ def test_an_order_holds_every_image_once_and_favours_none():
     assert np.sum((counts - 100) ** 2 / 100) < 184
 
 
+@pytest.mark.parametrize("count", [1, 2, 39, 10_000, 65_536, 65_537])
+def test_an_order_is_that_of_random_numbers(count):
+    key = jax.random.key(count)
+    order = np.argsort(np.asarray(jax.random.bits(key, (count,))), kind="stable")
+    np.testing.assert_array_equal(shuffle(key, count), order)
+
+
 def test_epochs_are_shuffled_anew_and_seeds_differ(digits, training):
     config = dataclasses.replace(SMALL, learning_rate=0.0, batch_size=39)
     training = make_training(config, (5, 7), 3)

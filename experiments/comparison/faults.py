@@ -79,37 +79,37 @@ def faulty(activation: Activation, loss: Loss, fault: str) -> ValueAndGrad:
     if f_prime is None:
         raise ValueError("this activation has no derivative written by hand")
 
-    def bias_gradient(delta: Float[Array, "batch out"]) -> Float[Array, " out"]:
-        return delta[0] if fault == "bias_sum" else delta.sum(axis=0)
+    def bias_gradient(delta: Float[Array, "out batch"]) -> Float[Array, " out"]:
+        return delta[:, 0] if fault == "bias_sum" else delta.sum(axis=1)
 
     def value_and_grad(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
     ) -> tuple[Float[Array, ""], Params]:
         *hidden, output = params
-        a = [images.reshape(len(images), -1)]
+        a = [images.reshape(len(images), -1).T]
         z = []
         for layer in hidden:
             z.append(affine(layer, a[-1]))
             a.append(f(z[-1]))
-        logits = affine(output, a[-1])
+        logits = affine(output, a[-1]).T
         value = jnp.mean(loss.function(logits, labels))
 
-        delta = loss.derivative(logits, labels)  # BP1
+        delta = loss.derivative(logits, labels).T  # BP1
         if fault != "batch_mean":
             delta = delta / len(labels)
-        grads = [Layer(weights=delta.T @ a[-1], biases=bias_gradient(delta))]
+        grads = [Layer(weights=delta @ a[-1].T, biases=bias_gradient(delta))]
         for l in reversed(range(len(hidden))):
             weights = params[l + 1].weights
             if fault == "transposed_weights":
                 # The numbers row by row in the other order: a shape check finds nothing.
                 weights = weights.T.reshape(weights.shape)
-            delta = delta @ weights  # BP2
+            delta = weights.T @ delta  # BP2
             if fault != "activation_derivative":
                 delta = delta * f_prime(z[l])
             if fault == "off_by_one" and l == 0:
                 grads.append(jax.tree.map(jnp.zeros_like, params[0]))
             else:
-                grads.append(Layer(weights=delta.T @ a[l], biases=bias_gradient(delta)))
+                grads.append(Layer(weights=delta @ a[l].T, biases=bias_gradient(delta)))
         return value, tuple(reversed(grads))
 
     return value_and_grad
