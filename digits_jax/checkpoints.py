@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from digits_jax.distributed import local
+from digits_jax.distributed import broadcast, local
 from digits_jax.export import sha256
 from digits_jax.history import Row
 from digits_jax.training import TrainState
@@ -76,7 +76,10 @@ def saving(
                 options = ocp.CheckpointManagerOptions(
                     preservation_policy=ocp.checkpoint_managers.LatestN(KEPT),
                     cleanup_tmp_directories=True,
+                    multiprocessing_options=_this_process_alone(),
+                    create=False,
                 )
+                directory.mkdir(exist_ok=True)
                 manager = ocp.CheckpointManager(directory.resolve(), options=options)
             items = {
                 STATE: ocp.args.StandardSave(leaves),
@@ -132,7 +135,9 @@ def _restore(path: Path, identity: dict[str, Any], template: TrainState) -> Chec
     import orbax.checkpoint as ocp
 
     with _damage("its metadata cannot be read"):
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+        alone = _this_process_alone()
+        handler = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             metadata = checkpointer.restore((path / METADATA).resolve())
         body, digest = metadata["body"], metadata["sha256"]
     if digest != _sha256_of_json(body):
@@ -150,15 +155,54 @@ def _restore(path: Path, identity: dict[str, Any], template: TrainState) -> Chec
     shapes = jax.eval_shape(_key_as_data, template)
     names = _names(shapes)
     blank = [np.zeros(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(shapes)]
-    with _damage("its state cannot be read"), ocp.StandardCheckpointer() as checkpointer:
+    with (
+        _damage("its state cannot be read"),
+        ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer,
+    ):
         leaves = checkpointer.restore(
             (path / STATE).resolve(), dict(zip(names, blank, strict=True))
         )
     if sha256(leaves) != body["state_sha256"]:
         raise Damaged("the SHA-256 of its state is not the one recorded")
-    state = jax.tree.unflatten(jax.tree.structure(shapes), [leaves[name] for name in names])
-    key = jax.random.wrap_key_data(state.key)
-    return Checkpoint(state._replace(key=key), tuple(Row(*row) for row in body["rows"]))
+    return _checkpoint(shapes, [leaves[name] for name in names], body["rows"])
+
+
+def share(checkpoint: Checkpoint | None, template: TrainState) -> Checkpoint | None:
+    """What process 0 has restored, on every process of a job; no other has to see its files.
+
+    Args:
+        checkpoint: what this process restored; of any but process 0 it is ignored.
+        template: as `restore` has it.
+    """
+    rows = json.dumps(checkpoint.rows if checkpoint else None).encode()
+    found = json.loads(broadcast(rows))
+    if found is None:
+        return None
+    shapes = jax.eval_shape(_key_as_data, template)
+    own = _host_leaves(checkpoint.state).values() if checkpoint else ()
+    content, at = broadcast(b"".join(leaf.tobytes() for leaf in own)), 0
+    leaves = []
+    for leaf in jax.tree.leaves(shapes):
+        values = np.frombuffer(content, leaf.dtype, leaf.size, at)
+        leaves.append(values.reshape(leaf.shape))
+        at += values.nbytes
+    return _checkpoint(shapes, leaves, found)
+
+
+def _checkpoint(shapes: TrainState, leaves: list[np.ndarray], rows: list[Any]) -> Checkpoint:
+    state: TrainState = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    state = state._replace(key=jax.random.wrap_key_data(state.key))
+    return Checkpoint(state, tuple(Row(*row) for row in rows))
+
+
+def _this_process_alone() -> Any:
+    """Orbax would wait for the other processes of a job, and these save and restore nothing."""
+    import orbax.checkpoint as ocp
+
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    here = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
 
 
 def _key_as_data(state: TrainState) -> TrainState:

@@ -21,6 +21,7 @@ class Programs(NamedTuple):
     """The compiled programs of a run, and the ways to send them what they read.
 
     `put` is for numbers and states, whose memory may then be written over; `put_split` for splits.
+    `seconds` is what compiling them took.
     """
 
     init: Callable[[Hyperparameters], TrainState]
@@ -29,14 +30,19 @@ class Programs(NamedTuple):
     evaluate_test: Callable[[Params, Dataset], Metrics]
     put: Callable[[Any], Any] = functools.partial(jax.device_put, may_alias=False)
     put_split: Callable[[Dataset], Dataset] = jax.device_put
+    seconds: float = 0.0
 
 
 class Epoch(NamedTuple):
-    """What an epoch leaves: the state after it, its row, and norms where they were asked for."""
+    """What an epoch leaves: the state after it, its row, and norms where they were asked for.
+
+    `evaluate_seconds` is what scoring the validation images took.
+    """
 
     state: TrainState
     row: Row
     gradient_norms: tuple[float, ...] | None
+    evaluate_seconds: float
 
 
 def state_template(config: Config, splits: Splits) -> TrainState:
@@ -102,10 +108,12 @@ def epochs(
             state, metrics = programs.epoch(numbers, state, train_set)
             metrics.loss.block_until_ready()
             seconds = time.perf_counter() - started
+        started = time.perf_counter()
         validation = None
         if programs.evaluate_validation:
             validation = programs.evaluate_validation(state.params, validation_set)
         step, metrics, validation = jax.device_get((state.step, metrics, validation))
+        evaluate_seconds = time.perf_counter() - started
         row = Row(
             epoch=epoch,
             step=int(step),
@@ -117,7 +125,7 @@ def epochs(
             seconds=round(seconds, 6),
         )
         norms = metrics.gradient_norms
-        yield Epoch(state, row, norms and tuple(map(float, norms)))
+        yield Epoch(state, row, norms and tuple(map(float, norms)), evaluate_seconds)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,15 @@ from digits_jax.data.dataset import Splits
 from digits_jax.files import write_atomically
 from digits_jax.history import Row as Row
 from digits_jax.models import count_parameters
-from digits_jax.programs import accuracy, compile_programs, decimal, epochs, state_template
+from digits_jax.programs import (
+    Epoch,
+    Programs,
+    accuracy,
+    compile_programs,
+    decimal,
+    epochs,
+    state_template,
+)
 from digits_jax.training import TrainState
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
@@ -144,13 +152,23 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
     return checkpoint, damaged
 
 
+def compile_run(config: Config, splits: Splits, write_events: bool = False) -> Programs:
+    """Compiles the programs of a run; of its data only the shapes matter, as in `data.outline`."""
+    started = time.perf_counter()
+    compile = compile_programs if config.shards == 1 else data_parallel.compile_programs
+    programs = compile(config, splits, gradient_norms=write_events)
+    return programs._replace(seconds=time.perf_counter() - started)
+
+
 def train(
     config: Config,
     splits: Splits,
-    directory: Path,
+    directory: Path | None,
     on_epoch: Callable[[Row], None] = lambda row: None,
     started: float | None = None,
     *,
+    programs: Programs | None = None,
+    seconds: Mapping[str, float] | None = None,
     checkpoint: Checkpoint | None = None,
     checkpoint_seconds: float = 0.0,
     should_stop: Callable[[], bool] = lambda: False,
@@ -163,20 +181,25 @@ def train(
         config: the run.
         splits: its data, as `digits_jax.data.load` gives it.
         directory: an existing folder, which receives metrics.csv (a row as each epoch ends),
-            model.safetensors and summary.json.
+            model.safetensors and summary.json. `None` writes nothing: of the processes of a
+            job, one writes.
         on_epoch: called after every epoch.
         started: `time.perf_counter()` where `total_seconds` begins; by default, this call.
+        programs: as `compile_run` gives them; by default they are compiled here.
+        seconds: what came before, by name, for the summary.
         checkpoint: where to go on from, as `restore` gives it; by default, the beginning.
         checkpoint_seconds: saves a checkpoint at the end of an epoch, where this many seconds have
             passed since training began or the last was saved; 0: never.
         should_stop: asked before the first epoch and after every one. True saves a checkpoint,
-            whatever `checkpoint_seconds` is, and ends the run.
+            whatever `checkpoint_seconds` is, and ends the run. All processes of a job have to get
+            the same answer.
         write_events: writes event files for TensorBoard.
         profile: writes a trace of the second epoch.
 
     Returns:
         What summary.json holds. In a run that was resumed, `train_seconds` is the sum over all
-        epochs of metrics.csv; `compile_seconds` and `total_seconds` are of this call alone.
+        epochs of metrics.csv; all other times are of this call alone. `evaluate_seconds` are of the
+        validation and test images, `write_seconds` of the model.
 
     Raises:
         Diverged: where a loss is NaN or infinite; the message names the epoch. No model is written.
@@ -188,35 +211,37 @@ def train(
     done = len(rows)
     if should_stop():
         raise Stopped(done)
-    compile_started = time.perf_counter()
-    compile_run = compile_programs if config.shards == 1 else data_parallel.compile_programs
-    programs = compile_run(config, splits, gradient_norms=write_events)
-    compile_seconds = time.perf_counter() - compile_started
+    programs = programs or compile_run(config, splits, write_events)
+    evaluate_seconds = 0.0
     if checkpoint:
         state = programs.put(checkpoint.state)
     else:
         state = programs.init(programs.put(hyperparameters(config)))
 
     with contextlib.ExitStack() as stack:
-        append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
-        save = stack.enter_context(
-            checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
-        )
-        if write_events:
+        append: Callable[[Row], None] = _write_nothing
+        save: Callable[[Checkpoint], None] = _write_nothing
+        write: Callable[[Epoch], None] = _write_nothing
+        if directory:
+            append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
+            save = stack.enter_context(
+                checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
+            )
+        if directory and write_events:
             write = stack.enter_context(tensorboard.writing(directory, done))
         if should_stop():
             raise Stopped(done)
         saved = time.monotonic()
-        trace = directory / PROFILE if profile else None
+        trace = directory / PROFILE if directory and profile else None
         for epoch in epochs(config, splits, programs, state, done, trace):
-            state, row, _ = epoch
+            state, row, *_ = epoch
+            evaluate_seconds += epoch.evaluate_seconds
             append(row)
             _check_finite("train_loss", row.train_loss, row.epoch)
             _check_finite("validation_loss", row.validation_loss, row.epoch)
             rows.append(row)
             on_epoch(row)
-            if write_events:
-                write(epoch)
+            write(epoch)
             stopping = row.epoch < config.epochs and should_stop()
             if stopping or 0 < checkpoint_seconds <= time.monotonic() - saved:
                 _check_parameters(state, row.epoch)
@@ -225,12 +250,17 @@ def train(
             if stopping:
                 raise Stopped(row.epoch)
 
+    evaluate_started = time.perf_counter()
     test_set = programs.put_split(splits.test)
     test = jax.device_get(programs.evaluate_test(state.params, test_set))
+    evaluate_seconds += time.perf_counter() - evaluate_started
     _check_finite("test_loss", decimal(test.loss), config.epochs)
     params = jax.device_get(state.params)
     model = export.TrainedModel(params, config, splits.image_shape, splits.num_classes)
-    export.save(directory / MODEL_FILE, model)
+    write_started = time.perf_counter()
+    if directory:
+        export.save(directory / MODEL_FILE, model)
+    write_seconds = time.perf_counter() - write_started
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     train_seconds = sum(row.seconds for row in rows)
     summary = {
@@ -241,8 +271,11 @@ def train(
         "epochs": config.epochs,
         "steps": config.total_steps,
         "parameters": count_parameters(params),
-        "compile_seconds": round(compile_seconds, 4),
+        **{name: round(value, 4) for name, value in (seconds or {}).items()},
+        "compile_seconds": round(programs.seconds, 4),
         "train_seconds": round(train_seconds, 4),
+        "evaluate_seconds": round(evaluate_seconds, 4),
+        "write_seconds": round(write_seconds, 4),
         "total_seconds": round(time.perf_counter() - started, 4),
         "images_per_second": round(config.total_steps * config.batch_size / train_seconds),
         "device": jax.devices()[0].device_kind,
@@ -250,8 +283,13 @@ def train(
         "seed": config.seed,
         "config": dataclasses.asdict(config),
     }
-    write_atomically(directory / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
+    if directory:
+        write_atomically(directory / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
     return summary
+
+
+def _write_nothing(_: Any) -> None:
+    pass
 
 
 def epochs_may_grow(config: Config) -> bool:

@@ -5,6 +5,7 @@ import os
 import jax
 from absl import flags as absl_flags
 
+from digits_jax.distributed import Job
 from experiments.flags import FLAGS
 
 
@@ -39,26 +40,33 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def use_shards(shards: int) -> int:
+def use_shards(shards: int, job: Job) -> int:
     """Makes the devices of a run that may be shared, and gives its number of shards.
 
     Args:
-        shards: those that the run asks for; with `--data_parallel`, 1 leaves it to the devices.
+        shards: those that the run asks for; 1 leaves it to the devices where it uses all of them.
+        job: in one of several processes a run uses all devices, as with `--data_parallel`.
 
     Raises:
-        ValueError: where there are fewer devices, or others with `--data_parallel`.
+        ValueError: where there are fewer devices, or all are to be used and there are more.
     """
-    use_cpu_devices(auto=cores() if FLAGS.data_parallel and shards == 1 else max(1, shards))
-    if shards <= 1 and not FLAGS.data_parallel:
+    use_all = FLAGS.data_parallel or job.processes > 1
+    use_cpu_devices(auto=cores() if use_all and shards == 1 else max(1, shards // job.processes))
+    if shards <= 1 and not use_all:
         return shards  # not even looking for devices: it takes time
     count, kind = jax.device_count(), jax.default_backend()
-    if FLAGS.data_parallel and shards not in (1, count):
+    if count != job.processes * jax.local_device_count():
         raise ValueError(
-            f"shards={shards} contradicts --data_parallel: there are {count} devices ({kind})"
+            f"{job} has {jax.local_device_count()} devices of {count}: "
+            "all processes of a job need as many, as by --cpu_devices"
+        )
+    if use_all and shards not in (1, count):
+        raise ValueError(
+            f"shards={shards}: all devices are to share the run, and there are {count} ({kind})"
         )
     if shards > count:
         remedy = f": give --cpu_devices={shards}" if kind == "cpu" else ""
         raise ValueError(
             f"shards={shards} need as many devices, and there are {count} ({kind}){remedy}"
         )
-    return count if FLAGS.data_parallel else shards
+    return count if use_all else shards

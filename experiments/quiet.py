@@ -1,5 +1,6 @@
-"""One line for an error: what Orbax and TensorStore would print beside it is left out."""
+"""What libraries would print beside a script's own lines is left out."""
 
+import os
 import sys
 from typing import Any
 
@@ -21,3 +22,13 @@ def silence_orbax() -> None:
             earlier(unraisable)
 
     sys.unraisablehook = unraisablehook
+
+
+def keep_stdout() -> None:
+    """Leaves stdout to Python: Gloo, in C++, prints there how many processes it is connected to."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    sys.stdout = os.fdopen(own, "w", encoding=sys.stdout.encoding, closefd=False)

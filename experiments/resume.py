@@ -54,11 +54,8 @@ def read(directory: Path) -> Stored:
     path = directory / runs.FLAGS_FILE
     if not path.is_file():
         raise ValueError(f"{directory} holds no run to resume: it has no {runs.FLAGS_FILE}")
-    parsed = absl_flags.FlagValues()  # type: ignore[no-untyped-call]
-    flags.define_config(values=parsed)
-    define(parsed)
     try:
-        parsed(["", *path.read_text().splitlines()])
+        parsed = _parse(path.read_text())
     except absl_flags.Error as error:
         raise ValueError(f"{path}: {error}") from None
     stored = flags.config(parsed)
@@ -80,6 +77,23 @@ def read(directory: Path) -> Stored:
     for name in KEPT:
         if FLAGS[name].present:
             parsed[name].value = FLAGS[name].value
+    return _stored(parsed)
+
+
+def parse(text: str) -> Stored:
+    """What `Stored.flags` says, as for a process that does not see the run's directory."""
+    return _stored(_parse(text))
+
+
+def _parse(text: str) -> absl_flags.FlagValues:
+    parsed = absl_flags.FlagValues()  # type: ignore[no-untyped-call]
+    flags.define_config(values=parsed)
+    define(parsed)
+    parsed(["", *text.splitlines()])
+    return parsed
+
+
+def _stored(parsed: absl_flags.FlagValues) -> Stored:
     return Stored(
         flags.config(parsed), parsed.checkpoint_seconds, parsed.tensorboard, stored_flags(parsed)
     )

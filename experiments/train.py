@@ -10,17 +10,21 @@ usage: python -m experiments.train [--flagfile=experiments/recipes/NAME.flags] [
 import contextlib
 import shlex
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from digits_jax import data, runs, tensorboard
+from digits_jax import checkpoints, data, distributed, runs, tensorboard
 from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config
+from digits_jax.distributed import Job
 from digits_jax.files import write_atomically
-from experiments import STARTED, compilation_cache, devices, flags, quiet, resume, signals
+from digits_jax.programs import Programs, state_template
+from experiments import STARTED, compilation_cache, devices, flags, job, quiet, resume, signals
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -52,64 +56,97 @@ def report(config: Config, summary: dict[str, Any], directory: Path) -> str:
 
 
 def main() -> None:
+    import_seconds = time.perf_counter() - STARTED
     quiet.silence_orbax()
     compilation_cache.use()
-    with contextlib.ExitStack() as held:
-        should_stop = held.enter_context(signals.stop_requested())
+    with job.joined() as here, contextlib.ExitStack() as held:
+        asked = held.enter_context(signals.stop_requested())
         with flags.user_errors(ValueError, OSError):
-            start = resume_run(held) if flags.FLAGS.resume else start_run(held)
+            start = resume_run(held, here) if flags.FLAGS.resume else start_run(held, here)
         if start is not None:
-            train(start, should_stop)
+            train(start, lambda: distributed.any_process(asked()), import_seconds)
+
+
+class Loaded(NamedTuple):
+    """The data of a run, the seconds that took, and programs that were compiled meanwhile."""
+
+    splits: data.Splits
+    seconds: float
+    programs: Programs | None
 
 
 class Start(NamedTuple):
-    """What a run begins with: its flags, its data, its directory, and where it goes on from."""
+    """What a run begins with: its flags, its data, its directory, and where it goes on from.
+
+    The directory is `None` in all processes of a job but process 0, which alone writes and prints.
+    """
 
     stored: resume.Stored
-    splits: data.Splits
-    directory: Path
+    loaded: Loaded
+    directory: Path | None
     checkpoint: Checkpoint | None
 
 
-def start_run(held: contextlib.ExitStack) -> Start:
+def start_run(held: contextlib.ExitStack, here: Job) -> Start:
     """Prepares a run from the beginning, in a directory of its own that `held` holds."""
-    if flags.FLAGS.tensorboard:
+    if flags.FLAGS.tensorboard and here.is_primary:
         tensorboard.check_installed()
-    flags.FLAGS["shards"].value = devices.use_shards(flags.FLAGS.shards)
+    job.check_same_flags(here)
+    flags.FLAGS["shards"].value = devices.use_shards(flags.FLAGS.shards, here)
     config = flags.config()
-    if flags.FLAGS.workdir is not None:
+    if flags.FLAGS.workdir is not None and here.is_primary:
         runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
     check_profile(config.epochs)
-    splits = load(config)
-    directory = flags.workdir(run_name(config, splits))
-    held.enter_context(runs.locked(directory))
-    runs.prepare_directory(directory, flags.FLAGS.overwrite)
+    loaded = load(config, flags.FLAGS.tensorboard)
+    job.check_same_data(here, loaded.splits)
     stored = resume.Stored(
         config, flags.FLAGS.checkpoint_seconds, flags.FLAGS.tensorboard, resume.stored_flags()
     )
-    return Start(stored, splits, directory, None)
+    if not here.is_primary:
+        return Start(stored, loaded, None, None)
+    directory = flags.workdir(run_name(config, loaded.splits))
+    held.enter_context(runs.locked(directory))
+    runs.prepare_directory(directory, flags.FLAGS.overwrite)
+    return Start(stored, loaded, directory, None)
 
 
-def resume_run(held: contextlib.ExitStack) -> Start | None:
+def resume_run(held: contextlib.ExitStack, here: Job) -> Start | None:
     """Prepares to go on with the run in a directory; `None` where it is finished."""
+    job.check_same_flags(here)
+    directory = stored = checkpoint = None
+    if here.is_primary:
+        directory, stored = find_run(held)
+    text = distributed.share(here, "run", stored.flags if stored else "")
+    if not text:
+        return None
+    stored = stored or resume.parse(text)
+    if devices.use_shards(stored.config.shards, here) != stored.config.shards:
+        raise ValueError(f"the run has --shards={stored.config.shards}, and there are more devices")
+    loaded = load(stored.config, stored.tensorboard)
+    job.check_same_data(here, loaded.splits)
+    if directory:
+        checkpoint, damaged = runs.restore(stored.config, loaded.splits, directory)
+        for line in damaged:
+            print(f"warning: {line}", file=sys.stderr)
+        check_profile(stored.config.epochs - (len(checkpoint.rows) if checkpoint else 0))
+    if here.processes > 1:
+        checkpoint = checkpoints.share(checkpoint, state_template(stored.config, loaded.splits))
+    return Start(stored, loaded, directory, checkpoint)
+
+
+def find_run(held: contextlib.ExitStack) -> tuple[Path, resume.Stored | None]:
+    """The run in the directory that the flags name, held by `held`; `None` where it is finished."""
     if flags.FLAGS.workdir is None or flags.FLAGS.overwrite:
         raise ValueError("--resume needs --workdir=RUN, and no --overwrite")
     directory = flags.workdir("")
     stored = resume.read(directory)
     if stored.tensorboard:
         tensorboard.check_installed()
-    if devices.use_shards(stored.config.shards) != stored.config.shards:
-        raise ValueError(f"--data_parallel contradicts --shards=1 of the run in {directory}")
     held.enter_context(runs.locked(directory))
     if runs.is_finished(stored.config, directory):
         print(f"{directory} is finished: {stored.config.epochs} epochs")
-        return None
-    splits = load(stored.config)
-    checkpoint, damaged = runs.restore(stored.config, splits, directory)
-    for line in damaged:
-        print(f"warning: {line}", file=sys.stderr)
-    check_profile(stored.config.epochs - (len(checkpoint.rows) if checkpoint else 0))
-    return Start(stored, splits, directory, checkpoint)
+        return directory, None
+    return directory, stored
 
 
 def check_profile(epochs: int) -> None:
@@ -118,21 +155,41 @@ def check_profile(epochs: int) -> None:
         raise ValueError(f"--profile traces the second epoch, and {epochs} is left to train")
 
 
-def load(config: Config) -> data.Splits:
-    """The data of a run."""
-    return data.load(**config.data_settings)
+def load(config: Config, write_events: bool) -> Loaded:
+    """Loads the data of a run, and compiles its programs meanwhile where the files tell the shapes.
+
+    Every process of a job may have the data in a folder of its own.
+    """
+    settings = config.data_settings
+    if flags.FLAGS.data_dir:
+        settings["data_dir"] = flags.FLAGS.data_dir
+
+    def timed_load() -> tuple[data.Splits, float]:
+        started = time.perf_counter()
+        return data.load(**settings), time.perf_counter() - started
+
+    # Reading MNIST takes 0.15 s, mostly without Python's lock.
+    with ThreadPoolExecutor(1) as background:
+        loading = background.submit(timed_load)
+        outline = data.outline(**settings)
+        programs = runs.compile_run(config, outline, write_events) if outline else None
+        return Loaded(*loading.result(), programs)
 
 
-def train(start: Start, should_stop: Callable[[], bool]) -> None:
+def train(start: Start, should_stop: Callable[[], bool], import_seconds: float) -> None:
     """Trains, with a bar where there is a terminal, and prints how it ended."""
-    stored, splits, directory, checkpoint = start
+    stored, (splits, data_seconds, programs), directory, checkpoint = start
     config = stored.config
     done = len(checkpoint.rows) if checkpoint else 0
     with (
-        tqdm(total=config.epochs, initial=done, unit="epoch", disable=None) as bar,
+        # Without a terminal no bar; in all processes of a job but one neither.
+        tqdm(
+            total=config.epochs, initial=done, unit="epoch", disable=None if directory else True
+        ) as bar,
         flags.user_errors(runs.Diverged, OSError),
     ):
-        write_atomically(directory / runs.FLAGS_FILE, stored.flags.encode())
+        if directory:
+            write_atomically(directory / runs.FLAGS_FILE, stored.flags.encode())
 
         def on_epoch(row: runs.Row) -> None:
             if row.validation_accuracy is not None:
@@ -146,20 +203,23 @@ def train(start: Start, should_stop: Callable[[], bool]) -> None:
                 directory,
                 on_epoch,
                 STARTED,
+                programs=programs,
+                seconds={"import_seconds": import_seconds, "data_seconds": data_seconds},
                 checkpoint=checkpoint,
                 checkpoint_seconds=stored.checkpoint_seconds,
                 should_stop=should_stop,
                 write_events=stored.tensorboard,
                 profile=flags.FLAGS.profile,
             )
-            ending = report(config, summary, directory)
+            ending = report(config, summary, directory) if directory else ""
         except runs.Stopped as stopped:
             ending = (
                 f"stopped after epoch {stopped.epoch} of {config.epochs}; to go on: "
                 f"python -m experiments.train --resume --workdir={shlex.quote(str(directory))}"
             )
         bar.close()
-        print(ending)
+        if directory:
+            print(ending)
 
 
 if __name__ == "__main__":
@@ -167,4 +227,5 @@ if __name__ == "__main__":
     flags.define_workdir()
     resume.define()
     devices.define_data_parallel()
+    job.define()
     flags.run(main)
