@@ -1,0 +1,68 @@
+"""Times of competitors: taken in turn, after a warm-up, as medians with their range."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Sample(NamedTuple):
+    """The time of one call, in seconds: by the clock, and of all cores together."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class Summary(NamedTuple):
+    """The median of `n` measurements and their range."""
+
+    median: float
+    minimum: float
+    maximum: float
+    n: int
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """The median and the range of at least one measurement."""
+    return Summary(statistics.median(values), min(values), max(values), len(values))
+
+
+def turn(function: Callable[[], Any], seconds: float) -> Sample:
+    """The median time of a call among as many as fit into `seconds`, at least one.
+
+    The first does not count where there are others: it finds caches that somebody else has filled.
+
+    Args:
+        function: what to call; it returns when its result is there.
+        seconds: to spend.
+    """
+    samples: list[Sample] = []
+    began = time.perf_counter()
+    while not samples or time.perf_counter() - began < seconds:
+        started, cpu_started = time.perf_counter(), time.process_time()
+        function()
+        spent = time.perf_counter() - started
+        samples.append(Sample(spent, time.process_time() - cpu_started))
+    counted = samples[1:] or samples
+    return Sample(*(statistics.median(column) for column in zip(*counted, strict=True)))
+
+
+def interleaved(measures: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T]]:
+    """Calls every measure once a round, so that all meet the same machine.
+
+    Each round begins with the next one: nobody always follows the same.
+
+    Args:
+        measures: by name.
+        rounds: how often each is called.
+    """
+    results: dict[K, list[T]] = {name: [] for name in measures}
+    names = list(measures)
+    for number in range(rounds):
+        first = number % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            results[name].append(measures[name]())
+    return results
