@@ -205,7 +205,8 @@ def _batch(
             yield missing(*key, "epoch", "s", str(reason))
             continue
         ready[name] = competitor
-        yield measured(*key, "test accuracy", "", summarise(accuracies))
+        told = str(settings.epochs)
+        yield measured(*key, "test accuracy", "", summarise(accuracies), told)
 
     progress(f"batch {batch_size}: times in turn")
     measures = {

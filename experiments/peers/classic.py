@@ -1,7 +1,7 @@
 """The classic training as every peer runs it: its data and settings, read without the library."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +48,9 @@ def load() -> Data:
     return Data(images[:TRAIN_SIZE], labels[:TRAIN_SIZE], test_images, test_labels)
 
 
-def run(training: Training, seed: int = 0) -> None:
-    """Trains the classic run and prints its test accuracy."""
-    training.start(seed)
-    for _ in range(EPOCHS):
+def run(training: Training, arguments: Sequence[str]) -> None:
+    """Trains and prints the test accuracy; the arguments may say how many epochs."""
+    training.start(0)
+    for _ in range(int(arguments[0]) if arguments else EPOCHS):
         training.train(TRAIN_SIZE // BATCH_SIZE)
     print(f"test accuracy  {training.accuracy():.2%}")

@@ -3,9 +3,10 @@
 `numpy_vectorised` says the same in the plain form. The equations are numbered as in Nielsen, Neural
 Networks and Deep Learning, 2015, chapter 2.
 
-usage: python -m experiments.peers.numpy_training
+usage: python -m experiments.peers.numpy_training [EPOCHS]
 """
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -122,4 +123,4 @@ def make_training(
 
 
 if __name__ == "__main__":
-    classic.run(make_training(classic.load(), classic.BATCH_SIZE))
+    classic.run(make_training(classic.load(), classic.BATCH_SIZE), sys.argv[1:])

@@ -1,8 +1,9 @@
 """The classic training in PyTorch: tensors that stay where they are, no DataLoader, autograd.
 
-usage: python -m experiments.peers.torch_training
+usage: python -m experiments.peers.torch_training [EPOCHS]
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -132,4 +133,4 @@ def _compiled_step(
 
 
 if __name__ == "__main__":
-    classic.run(make_training(classic.load(), classic.BATCH_SIZE))
+    classic.run(make_training(classic.load(), classic.BATCH_SIZE), sys.argv[1:])

@@ -1,0 +1,147 @@
+"""Section 3: the default run as a whole process, from the shell to the printed test accuracy."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.benchmarks import workers
+from experiments.benchmarks.rows import Row, measured, missing
+from experiments.benchmarks.timing import interleaved, summarise
+from experiments.benchmarks.workers import Unavailable, Worker, thread_settings
+
+SECTION = "process"
+COLD, WARM = "cold", "warm"
+DEFAULT_EPOCHS = 30
+# What summary.json tells of a run, beside its total_seconds.
+PHASES = ("import", "data", "compile", "train", "evaluate", "write")
+OURS = {
+    "autodiff": [],
+    "manual": ["--gradients=manual"],
+    "autodiff, no validation images": ["--validation_size=0"],
+}
+PEERS = {
+    "NumPy": ("numpy_training", "numpy"),
+    "PyTorch eager": ("torch_training", "torch"),
+}
+
+
+class Settings(NamedTuple):
+    """How often each process is started, and how many epochs it trains.
+
+    `warm_up`: whether each is started once before that. `all_threads`: whether peers run with all
+    cores, too.
+    """
+
+    rounds: int
+    epochs: int
+    warm_up: bool
+    all_threads: bool
+
+
+class Process(NamedTuple):
+    """A command line, its environment, and its compilation cache: `COLD`, `WARM` or none."""
+
+    name: str
+    setting: str
+    command: list[str]
+    environment: dict[str, str]
+
+
+def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
+    """Time, memory, accuracy of every process, and where the time of ours goes.
+
+    Args:
+        settings: how much is measured.
+        progress: is told what is being done.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        launcher = stack.enter_context(workers.started())
+        workers.prepare(launcher, SECTION, "experiments.benchmarks.competitors.commands")
+        ready = {}
+        for process in _processes(settings):
+            progress(f"{process.name} {process.setting}")
+            reason = _why_not(process)
+            if not reason and (settings.warm_up or process.setting == WARM):
+                try:  # files that were never read come from the disk; and a cache has to be filled
+                    _run(process, launcher, folder)
+                except Unavailable as failure:
+                    reason = str(failure)
+            if reason:
+                yield missing(SECTION, process.name, process.setting, "time", "s", reason)
+            else:
+                ready[process.name, process.setting] = partial(_run, process, launcher, folder)
+        progress("whole processes in turn")
+        for (name, setting), results in interleaved(ready, settings.rounds).items():
+            yield from _rows_of(name, setting, results)
+
+
+def _processes(settings: Settings) -> Iterator[Process]:
+    python, epochs = [sys.executable, "-m"], settings.epochs
+    # Only the default run has the names that goals refer to.
+    suffix = "" if epochs == DEFAULT_EPOCHS else f", {epochs} epochs"
+    for name, flags in OURS.items():
+        command = [*python, "experiments.train", f"--epochs={epochs}", *flags]
+        for setting in (COLD, WARM):
+            yield Process(name + suffix, setting, command, {})
+    for name, (module, _) in PEERS.items():
+        for threads in sorted({1, os.cpu_count() or 1}) if settings.all_threads else [1]:
+            described = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+            command = [*python, f"experiments.peers.{module}", str(epochs)]
+            yield Process(described + suffix, "", command, thread_settings(threads))
+
+
+def _why_not(process: Process) -> str:
+    for name, (_, library) in PEERS.items():
+        if process.name.startswith(name) and importlib.util.find_spec(library) is None:
+            return f"not installed: {library}"
+    return ""
+
+
+def _run(process: Process, launcher: Worker, folder: Path) -> dict[str, Any]:
+    command, environment = process.command, dict(process.environment)
+    if process.setting:
+        workdir = tempfile.mkdtemp(dir=folder)
+        cache = folder / f"cache of {process.name}"
+        command = [*command, f"--workdir={workdir}"]
+        environment["JAX_COMPILATION_CACHE_DIR"] = (
+            tempfile.mkdtemp(dir=folder) if process.setting == COLD else str(cache)
+        )
+    result: dict[str, Any] = workers.call(
+        launcher, SECTION, "run", command=command, environment=environment
+    )
+    if process.setting:
+        result["summary"] = json.loads((Path(workdir) / "summary.json").read_text())
+    return result
+
+
+def _rows_of(name: str, setting: str, results: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    key = (SECTION, name, setting)
+    yield measured(*key, "time", "s", summarise([result["seconds"] for result in results]))
+    yield measured(*key, "memory", "B", summarise([result["memory"] for result in results]))
+    accuracies = [_accuracy(result["output"]) for result in results]
+    yield measured(*key, "test accuracy", "", summarise(accuracies))
+    if "summary" not in results[0]:
+        return
+    for phase in (*PHASES, "total"):
+        field = f"{phase}_seconds"
+        if field in results[0]["summary"]:
+            seconds = [result["summary"][field] for result in results]
+            yield measured(*key, phase, "s", summarise(seconds))
+        else:
+            yield missing(*key, phase, "s", "not recorded")
+
+
+def _accuracy(output: str) -> float:
+    found = re.search(r"test accuracy\s+([\d.]+)%", output)
+    if found is None:
+        raise ValueError(f"no test accuracy in: {output}")
+    return float(found[1]) / 100
