@@ -20,7 +20,15 @@ from tqdm import tqdm
 from digits_jax import canvas, runs
 from digits_jax.files import write_atomically
 from experiments import STARTED, flags
-from experiments.benchmarks import epochs, figures, growth, processes, report, workers
+from experiments.benchmarks import (
+    epochs,
+    figures,
+    growth,
+    networks,
+    processes,
+    report,
+    workers,
+)
 from experiments.benchmarks.rows import Row, to_csv
 from experiments.markdown import machine
 from experiments.peers.classic import TRAIN_SIZE
@@ -55,6 +63,8 @@ def define_flags() -> None:
     absl_flags.DEFINE_bool("quick", False, help, module_name=group)
     help = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
     absl_flags.DEFINE_list("sections", list(SECTIONS), help, module_name=group)
+    help = "what to compare one epoch and whole processes with"
+    absl_flags.DEFINE_list("peers", list(epochs.PEERS), help, module_name=group)
     help = "turns of each competitor"
     absl_flags.DEFINE_integer("rounds", 5, help, 1, module_name=group)
     for name, (default, help) in LISTS.items():
@@ -67,6 +77,7 @@ def epoch_rows(platform: str, progress: Progress) -> Iterator[Row]:
     quick = flags.FLAGS.quick
     settings = epochs.Settings(
         batch_sizes=numbers("batch_sizes"),
+        peers=flags.FLAGS.peers,
         rounds=flags.FLAGS.rounds,
         seconds=0.05 if quick else 0.2,
         seeds=1 if quick else 3,
@@ -80,35 +91,44 @@ def process_rows(platform: str, progress: Progress) -> Iterator[Row]:
     """Whole processes."""
     quick = flags.FLAGS.quick
     settings = processes.Settings(
+        peers=[name for name in processes.PEERS if name in flags.FLAGS.peers],
         rounds=1 if quick else flags.FLAGS.rounds,
         epochs=2 if quick else processes.DEFAULT_EPOCHS,
         warm_up=not quick,
-        all_threads=not quick,
+        variants=not quick,
     )
     return processes.rows(settings, progress)
 
 
-def growth_settings() -> growth.Settings:
-    """How much of growth is measured."""
-    quick = flags.FLAGS.quick
-    return growth.Settings(
+def growth_rows(platform: str, progress: Progress) -> Iterator[Row]:
+    """Time an image against sizes."""
+    settings = growth.Settings(
         batch_sizes=numbers("growth_batch_sizes"),
         train_sizes=numbers("train_sizes"),
         widths=numbers("widths"),
         depths=numbers("depths"),
-        networks=numbers("networks"),
-        network_epochs=1 if quick else 3,
         rounds=flags.FLAGS.rounds,
-        seconds=0.02 if quick else 0.1,
+        seconds=0.02 if flags.FLAGS.quick else 0.1,
     )
+    return growth.rows(settings, progress)
+
+
+def network_rows(platform: str, progress: Progress) -> Iterator[Row]:
+    """Time a network against their number."""
+    settings = networks.Settings(
+        networks=numbers("networks"),
+        epochs=1 if flags.FLAGS.quick else 3,
+        rounds=flags.FLAGS.rounds,
+    )
+    return networks.rows(settings, platform, progress)
 
 
 # Every section by name, in the order in which they are measured.
 SECTIONS: dict[str, Callable[[str, Progress], Iterator[Row]]] = {
     "epochs": epoch_rows,
     "processes": process_rows,
-    "growth": lambda platform, progress: growth.rows(growth_settings(), progress),
-    "sweeps": lambda platform, progress: growth.network_rows(growth_settings(), platform, progress),
+    "growth": growth_rows,
+    "sweeps": network_rows,
 }
 
 
@@ -125,17 +145,34 @@ def numbers(name: str) -> tuple[int, ...]:
     return values
 
 
-def sections() -> list[str]:
-    """The sections that are asked for, in the order in which they are measured.
+def check_numbers() -> None:
+    """Checks all lists of numbers before anything runs.
+
+    Raises:
+        ValueError: as `numbers`; and where a batch is larger than the training set.
+    """
+    for name in LISTS:
+        numbers(name)
+    for name in ("batch_sizes", "growth_batch_sizes"):
+        for size in numbers(name):
+            if size > TRAIN_SIZE:
+                raise ValueError(f"{name}={size}: must be at most {TRAIN_SIZE}, an epoch's images")
+
+
+def check_names() -> None:
+    """Checks the lists of names.
 
     Raises:
         ValueError: in one line, where one is not known.
     """
-    given = flags.FLAGS.sections
-    for name in given or [""]:
-        if name not in SECTIONS:
-            raise ValueError(f"sections={','.join(given)}: choose among {', '.join(SECTIONS)}")
-    return [name for name in SECTIONS if name in given]
+    values = flags.FLAGS
+    for flag, given, known in (
+        ("sections", values.sections or [""], list(SECTIONS)),
+        ("peers", values.peers, list(epochs.PEERS)),
+    ):
+        for name in given:
+            if name not in known:
+                raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
 
 
 def has_avx512() -> bool:
@@ -152,19 +189,21 @@ def main() -> None:
                 values[name].value = value
     with flags.user_errors(ValueError, OSError):
         canvas.require()
-        chosen = sections()
+        check_names()
         check_numbers()
         directory = flags.workdir("benchmark")
         runs.clear_directory(directory, values.overwrite, FILES)
     load = os.getloadavg()[0]
-    with workers.started() as worker:
-        workers.prepare(worker, "device", "experiments.benchmarks.competitors.device")
+    with flags.user_errors(workers.Unavailable), workers.started() as worker:
+        workers.prepare(worker, "device", workers.competitor("device"))
         device = workers.call(worker, "device", "device")
 
     found: list[Row] = []
-    with tqdm(unit="row", disable=None) as bar:
-        for name in chosen:
-            for row in SECTIONS[name](device["platform"], bar.set_postfix_str):
+    with flags.user_errors(workers.Unavailable), tqdm(unit="row", disable=None) as bar:
+        for name, section in SECTIONS.items():
+            if name not in values.sections:
+                continue
+            for row in section(device["platform"], bar.set_postfix_str):
                 found.append(row)
                 bar.update()
     seconds = time.perf_counter() - STARTED
@@ -175,22 +214,11 @@ def main() -> None:
     with flags.user_errors(OSError):
         write_atomically(directory / "benchmark.md", text.encode())
         write_atomically(directory / "benchmark.csv", to_csv(found).encode())
-        write_atomically(directory / "benchmark.png", canvas.png(figures.draw(found)))
-    print(f"files  {directory}: {', '.join(FILES)}")
-
-
-def check_numbers() -> None:
-    """Checks all lists of numbers before anything runs.
-
-    Raises:
-        ValueError: as `numbers`; and where a batch is larger than the training set.
-    """
-    for name in LISTS:
-        numbers(name)
-    for name in ("batch_sizes", "growth_batch_sizes"):
-        for size in numbers(name):
-            if size > TRAIN_SIZE:
-                raise ValueError(f"{name}={size}: must be at most {TRAIN_SIZE}, an epoch's images")
+        figure = figures.draw(found)
+        if figure is not None:
+            write_atomically(directory / "benchmark.png", canvas.png(figure))
+    written = FILES if figure is not None else FILES[:2]
+    print(f"files  {directory}: {', '.join(written)}")
 
 
 if __name__ == "__main__":

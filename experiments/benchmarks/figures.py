@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from digits_jax.canvas import COLOURS, MARKERS, SMALL, new_figure
-from experiments.benchmarks import epochs, floor, growth, processes
+from experiments.benchmarks import epochs, floor, growth, networks, processes
 from experiments.benchmarks.rows import Row, find
 from experiments.peers.classic import TRAIN_SIZE
 
@@ -17,22 +17,20 @@ HATCHES = ("", "//", "..", "", "\\\\", "xx", "--", "oo")
 PANEL = 5.5  # inches
 
 
-def draw(rows: Rows) -> "Figure":
-    """Every panel that there are rows for, one below the other.
-
-    Args:
-        rows: of a benchmark.
-    """
+def draw(rows: Rows) -> "Figure | None":
+    """Every panel that there are rows for, one below the other; `None` where there is none."""
     panels = [
         (panel, [row for row in rows if row.section == section and row.median is not None])
         for section, panel in (
             (epochs.SECTION, _epochs),
             (processes.SECTION, _processes),
             (growth.IMAGES, _images),
-            (growth.NETWORKS, _networks),
+            (networks.SECTION, _networks),
         )
     ]
     panels = [(panel, mine) for panel, mine in panels if mine]
+    if not panels:
+        return None
     figure = new_figure(3.6 * len(panels), width=2 * PANEL)
     for axes, (panel, mine) in zip(
         figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True
@@ -106,13 +104,13 @@ def _images(axes: "Axes", rows: Rows) -> None:
 
 
 def _networks(axes: "Axes", rows: Rows) -> None:
-    _lines(axes, [row for row in rows if row.section == growth.NETWORKS], 1e3)
+    _lines(axes, [row for row in rows if row.section == networks.SECTION], 1e3)
     axes.set(xlabel="networks", ylabel="time a network, ms", title="many networks at once")
 
 
 def _lines(axes: "Axes", rows: Rows, unit: float) -> None:
     for index, name in enumerate(dict.fromkeys(row.name for row in rows)):
-        line = [row for row in rows if row.name == name]
+        line = sorted((row for row in rows if row.name == name), key=lambda row: int(row.setting))
         axes.plot(
             [int(row.setting) for row in line],
             [unit * (row.median or 0.0) for row in line],

@@ -128,15 +128,15 @@ EVERY_NUMPY = tuple(name for name in EVERY_PEER if name.startswith("NumPy"))
 GOALS = (
     Goal("batch 10, one epoch, against NumPy", 2.5, speed_against(["NumPy"], 10), _factor),
     Goal("the same with its SkylakeX kernels", 2.5, speed_against(EVERY_NUMPY, 10), _factor),
-    Goal("batch 10, against PyTorch eager", 12, speed_against(["PyTorch eager"], 10), _factor),
-    Goal("batch 32, against PyTorch eager", 12, speed_against(["PyTorch eager"], 32), _factor),
+    Goal("batch 10, against PyTorch eager", 12.0, speed_against(["PyTorch eager"], 10), _factor),
+    Goal("batch 32, against PyTorch eager", 12.0, speed_against(["PyTorch eager"], 32), _factor),
     Goal("batch 128, against the fastest peer", 1.3, speed_against(EVERY_PEER, 128), _factor),
     Goal("batch 1000, against the fastest peer", 1.3, speed_against(EVERY_PEER, 1000), _factor),
     Goal("batch 10, share of one core's floor", 0.45, share_of_floor(10, True), _percent),
     Goal("batch 1000, share of all cores' floor", 0.5, share_of_floor(1000, False), _percent),
     Goal("default run, cold, in times of NumPy's", 1.2, process_against_numpy(COLD), _times, False),
     Goal("default run, warm, in times of NumPy's", 1.0, process_against_numpy(WARM), _times, False),
-    Goal("default run, peak memory", 600, peak_memory, _megabytes, False),
+    Goal("default run, peak memory", 600.0, peak_memory, _megabytes, False),
     Goal("time an image, 1,000 to 1,000,000 images", 0.25, spread_over_sizes, _within, False),
     Goal("60,000 images at batch 128, one epoch", 0.25, all_of_mnist, _seconds, False),
 )

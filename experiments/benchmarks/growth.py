@@ -1,10 +1,9 @@
-"""Section 4: how time grows with the training set, with the network, with the number of networks.
+"""Section 4: how time an image grows with the training set, and with the network's size.
 
-Where more of the same is computed, time an image, or a network, should stay what it is.
+Where more of the same is computed, time an image should stay what it is.
 """
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -12,108 +11,108 @@ from typing import Any, NamedTuple
 
 from digits_jax.config import GRADIENTS
 from experiments.benchmarks import workers
-from experiments.benchmarks.rows import Row, measured
+from experiments.benchmarks.rows import Row, measured, missing
 from experiments.benchmarks.timing import interleaved, summarise
-from experiments.benchmarks.workers import Worker
+from experiments.benchmarks.workers import Unavailable
+from experiments.peers.classic import TRAIN_SIZE
 
-IMAGES, WIDTH, DEPTH, NETWORKS = "training images", "hidden units", "hidden layers", "networks"
-MODULE = "experiments.benchmarks.competitors"
+IMAGES, WIDTH, DEPTH = "training images", "hidden units", "hidden layers"
+QUANTITY, UNIT = "time an image", "s"
 LAYER = 30  # units of each layer of the deeper networks
 
 
 class Settings(NamedTuple):
-    """What is varied, and `rounds` turns of `seconds` each for every point."""
+    """What is varied, and `rounds` turns of `seconds` each for every point.
+
+    Networks of other sizes are measured at the first of `batch_sizes` alone.
+    """
 
     batch_sizes: Sequence[int]
     train_sizes: Sequence[int]
     widths: Sequence[int]
     depths: Sequence[int]
-    networks: Sequence[int]
-    network_epochs: int
     rounds: int
     seconds: float
 
 
-def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
-    """Time an image against the training set's size, the width and the depth.
+class Point(NamedTuple):
+    """A value on an axis, with the fields of Config that it stands for."""
 
-    Args:
-        settings: how much is measured.
-        progress: is told what is being done.
-    """
-    first = settings.batch_sizes[0]
-    for axis, batch_sizes, values, field in (
-        (IMAGES, settings.batch_sizes, settings.train_sizes, "train_size"),
-        (WIDTH, [first], settings.widths, "hidden"),
-        (DEPTH, [first], settings.depths, "hidden"),
+    axis: str
+    value: int
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What is compared over an axis."""
+        return f"{self.settings['gradients']}, batch {self.settings['batch_size']}"
+
+    @property
+    def images(self) -> int:
+        """The images of an epoch, which are whole batches."""
+        size, batch_size = self.settings["train_size"], self.settings["batch_size"]
+        return int(size // batch_size * batch_size)
+
+
+def points(settings: Settings) -> list[Point]:
+    """All of every axis, with each gradient; no batch larger than its training set."""
+    found = []
+    for axis, values, batch_sizes in (
+        (IMAGES, settings.train_sizes, settings.batch_sizes),
+        (WIDTH, settings.widths, settings.batch_sizes[:1]),
+        (DEPTH, settings.depths, settings.batch_sizes[:1]),
     ):
-        with workers.started() as worker:
-            points = {}
-            for value in values:
-                setting = {IMAGES: value, WIDTH: [value], DEPTH: [LAYER] * value}[axis]
-                for batch_size in batch_sizes:
-                    if axis == IMAGES and batch_size > value:
-                        continue
-                    for gradients in GRADIENTS:
-                        progress(f"{axis} {value:,}, batch {batch_size}: {gradients}")
-                        name, key = (
-                            f"{gradients}, batch {batch_size}",
-                            f"{gradients} {batch_size} {value}",
-                        )
-                        arguments = {"batch_size": batch_size, "gradients": gradients}
-                        workers.prepare(
-                            worker, key, f"{MODULE}.project", **arguments, **{field: setting}
-                        )
-                        images = value if axis == IMAGES else 10_000
-                        points[name, value, images // batch_size * batch_size] = partial(
-                            workers.time_turn, worker, key, "epoch", settings.seconds
-                        )
-            progress(f"{axis}: times in turn")
-            for (name, value, images), samples in interleaved(points, settings.rounds).items():
-                times = summarise([sample.seconds / images for sample in samples])
-                yield measured(axis, name, value, "time an image", "s", times)
+        for value in values:
+            train_size = value if axis == IMAGES else TRAIN_SIZE
+            hidden = {IMAGES: [LAYER], WIDTH: [value], DEPTH: [LAYER] * value}[axis]
+            fields = {"train_size": train_size, "hidden": hidden}
+            found += [
+                Point(axis, value, fields | {"batch_size": batch_size, "gradients": gradients})
+                for batch_size in batch_sizes
+                if batch_size <= train_size
+                for gradients in GRADIENTS
+            ]
+    return found
 
 
-def network_rows(
-    settings: Settings, platform: str, progress: Callable[[str], Any]
-) -> Iterator[Row]:
-    """Time a network against their number, on one lane and on as many as there are cores.
-
-    Args:
-        settings: how much is measured.
-        platform: what JAX computes on, as in cpu: elsewhere its devices are the lanes.
-        progress: is told what is being done.
-    """
-    with contextlib.ExitStack() as stack:
-        lanes: dict[int, Worker] = {}
-        # A sweep compiles at each call: the same program once here, and only then.
-        cache = {
-            "JAX_COMPILATION_CACHE_DIR": stack.enter_context(tempfile.TemporaryDirectory()),
+@contextlib.contextmanager
+def compilation_cache() -> Iterator[dict[str, str]]:
+    """The environment in which equal programs are compiled once."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {
+            "JAX_COMPILATION_CACHE_DIR": folder,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        for count in sorted({1, os.cpu_count() or 1}) if platform == "cpu" else [0]:
-            environment = cache | ({"JAX_NUM_CPU_DEVICES": str(count)} if count else {})
-            lanes[count] = stack.enter_context(workers.started(environment))
-        points = {}
-        for count, worker in lanes.items():
-            lane = f"{count} lane{'s' if count > 1 else ''}" if count else f"all {platform} devices"
-            # A lane without a network of its own would repeat another's.
-            for networks in [number for number in settings.networks if number >= count]:
-                for gradients in GRADIENTS:
-                    key = f"{gradients} {networks}"
-                    progress(f"{networks} networks, {lane}: {gradients}")
-                    workers.prepare(
-                        worker,
-                        key,
-                        f"{MODULE}.networks",
-                        networks=networks,
-                        gradients=gradients,
-                        epochs=settings.network_epochs,
-                    )
-                    take = partial(workers.call, worker, key, "seconds")
-                    take()
-                    points[f"{gradients}, {lane}", networks] = take
-        progress(f"{NETWORKS}: times in turn")
-        for (name, networks), times in interleaved(points, settings.rounds).items():
-            found = summarise([seconds / networks for seconds in times])
-            yield measured(NETWORKS, name, networks, "time a network", "s", found)
+
+
+def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
+    """Time an image at every point of every axis.
+
+    Args:
+        settings: how much is measured.
+        progress: is told what is being done.
+    """
+    for axis in (IMAGES, WIDTH, DEPTH):
+        here = [point for point in points(settings) if point.axis == axis]
+        if here:
+            yield from _axis(here, settings, progress)
+
+
+def _axis(
+    here: Sequence[Point], settings: Settings, progress: Callable[[str], Any]
+) -> Iterator[Row]:
+    with compilation_cache() as cache, workers.started(cache) as worker:
+        ready = {}
+        for index, point in enumerate(here):
+            progress(f"{point.axis} {point.value:,}: {point.name}")
+            try:
+                workers.prepare(worker, str(index), workers.competitor("project"), **point.settings)
+            except Unavailable as reason:
+                yield missing(point.axis, point.name, point.value, QUANTITY, UNIT, str(reason))
+                continue
+            ready[index] = partial(workers.time_turn, worker, str(index), "epoch", settings.seconds)
+        progress("times in turn")
+        for index, samples in interleaved(ready, settings.rounds).items():
+            point = here[index]
+            times = summarise([sample.seconds / point.images for sample in samples])
+            yield measured(point.axis, point.name, point.value, QUANTITY, UNIT, times)

@@ -22,11 +22,8 @@ COLD, WARM = "cold", "warm"
 DEFAULT_EPOCHS = 30
 # What summary.json tells of a run, beside its total_seconds.
 PHASES = ("import", "data", "compile", "train", "evaluate", "write")
-OURS = {
-    "autodiff": [],
-    "manual": ["--gradients=manual"],
-    "autodiff, no validation images": ["--validation_size=0"],
-}
+OURS = {"autodiff": [], "manual": ["--gradients=manual"]}
+VARIANT = {"autodiff, no validation images": ["--validation_size=0"]}
 PEERS = {
     "NumPy": ("numpy_training", "numpy"),
     "PyTorch eager": ("torch_training", "torch"),
@@ -34,16 +31,17 @@ PEERS = {
 
 
 class Settings(NamedTuple):
-    """How often each process is started, and how many epochs it trains.
+    """How often each process is started, and how many epochs it trains; `peers`: keys of `PEERS`.
 
-    `warm_up`: whether each is started once before that. `all_threads`: whether peers run with all
-    cores, too.
+    `warm_up`: whether each is started once before that. `variants`: whether peers run with all
+    cores, too, and this project without validation images.
     """
 
+    peers: Sequence[str]
     rounds: int
     epochs: int
     warm_up: bool
-    all_threads: bool
+    variants: bool
 
 
 class Process(NamedTuple):
@@ -65,7 +63,7 @@ def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         launcher = stack.enter_context(workers.started())
-        workers.prepare(launcher, SECTION, "experiments.benchmarks.competitors.commands")
+        workers.prepare(launcher, SECTION, workers.competitor("commands"))
         ready = {}
         for process in _processes(settings):
             progress(f"{process.name} {process.setting}")
@@ -88,12 +86,13 @@ def _processes(settings: Settings) -> Iterator[Process]:
     python, epochs = [sys.executable, "-m"], settings.epochs
     # Only the default run has the names that goals refer to.
     suffix = "" if epochs == DEFAULT_EPOCHS else f", {epochs} epochs"
-    for name, flags in OURS.items():
+    for name, flags in (OURS | (VARIANT if settings.variants else {})).items():
         command = [*python, "experiments.train", f"--epochs={epochs}", *flags]
         for setting in (COLD, WARM):
             yield Process(name + suffix, setting, command, {})
-    for name, (module, _) in PEERS.items():
-        for threads in sorted({1, os.cpu_count() or 1}) if settings.all_threads else [1]:
+    for name in settings.peers:
+        module, _ = PEERS[name]
+        for threads in sorted({1, os.cpu_count() or 1}) if settings.variants else [1]:
             described = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
             command = [*python, f"experiments.peers.{module}", str(epochs)]
             yield Process(described + suffix, "", command, thread_settings(threads))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from experiments.benchmarks import epochs, floor, growth, processes
+from experiments.benchmarks import epochs, floor, growth, networks, processes
 from experiments.benchmarks.goals import GOALS, judge
 from experiments.benchmarks.rows import Row, find
 from experiments.markdown import duration, table
@@ -193,14 +193,15 @@ def growth_section(rows: Rows) -> str:
         "the matrix products:",
         growth.DEPTH: f"Against the number of hidden layers of {growth.LAYER} units; and for a "
         "thousand multiply-adds:",
-        growth.NETWORKS: "Time a network against their number:",
+        networks.SECTION: "Time a network against their number:",
     }
     parts = []
     for axis, text in axes.items():
         mine = [row for row in rows if row.section == axis and row.median is not None]
+        reasons = [row for row in rows if row.section == axis and row.median is None]
         if not mine:
             continue
-        settings = list(dict.fromkeys(row.setting for row in mine))
+        settings = sorted({row.setting for row in mine}, key=int)
         header = [axis, *(f"{int(setting):,}" for setting in settings), "flat within"]
         lines = []
         for name in dict.fromkeys(row.name for row in mine):
@@ -212,7 +213,8 @@ def growth_section(rows: Rows) -> str:
                     for setting, time in times.items()
                 }
                 lines.append([f"{name}, a thousand multiply-adds", *_cells(each, settings)])
-        parts += [text, table(header, lines)]
+        left_out = "\n".join(f"- {r.name}, {int(r.setting):,}: {r.note}" for r in reasons)
+        parts += [text, table(header, lines), left_out]
     if not parts:
         return ""
     return paragraphs("#### 4. Growth", *parts)

@@ -97,6 +97,11 @@ def ask(worker: Worker, **request: Any) -> Any:
     return answer["result"]
 
 
+def competitor(name: str) -> str:
+    """The full name of a module of `competitors`."""
+    return f"experiments.benchmarks.competitors.{name}"
+
+
 def prepare(worker: Worker, key: str, module: str, **arguments: Any) -> None:
     """Has a worker import `module` and keep what its `prepare` makes of the arguments as `key`."""
     ask(worker, do="prepare", key=key, module=module, arguments=arguments)

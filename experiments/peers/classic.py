@@ -3,7 +3,7 @@
 import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,14 @@ class Training(NamedTuple):
     """A training that can be timed: it keeps its parameters to itself.
 
     `start(seed)` draws new ones; `train(steps)` draws a new order of all images and makes so many
-    updates; `accuracy()` is the share of test images classified right.
+    updates; `accuracy()` is the share of test images classified right; `parameters()` are weights
+    [out, in] and biases [out] of each layer, as copies.
     """
 
     start: Callable[[int], None]
     train: Callable[[int], None]
     accuracy: Callable[[], float]
+    parameters: Callable[[], list[tuple[Any, Any]]]
 
 
 def load() -> Data:

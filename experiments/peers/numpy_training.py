@@ -115,11 +115,14 @@ def make_training(
         predictions = np.argmax(hidden @ forward2 + b2, axis=1)
         return float(np.mean(predictions == data.test_labels))
 
+    def parameters() -> list[tuple[Floats, Floats]]:
+        return [(forward1.T.copy(), b1.copy()), (forward2.T.copy(), b2.copy())]
+
     def quietly(function: Any) -> Any:
         # exp overflows where a sigmoid is 0, which is what comes out.
         return np.errstate(over="ignore")(function)
 
-    return Training(start, quietly(train), quietly(accuracy))
+    return Training(start, quietly(train), quietly(accuracy), parameters)
 
 
 if __name__ == "__main__":

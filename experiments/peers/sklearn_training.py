@@ -3,6 +3,8 @@
 It has no quadratic cost: softmax cross-entropy instead, which needs a smaller learning rate.
 """
 
+from typing import Any
+
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
@@ -45,4 +47,8 @@ def make_training(data: Data, batch_size: int) -> Training:
     def accuracy() -> float:
         return float(classifier.score(test_images, data.test_labels))
 
-    return Training(start, train, accuracy)
+    def parameters() -> list[tuple[Any, Any]]:
+        layers = zip(classifier.coefs_, classifier.intercepts_, strict=True)
+        return [(weights.T.copy(), biases.copy()) for weights, biases in layers]
+
+    return Training(start, train, accuracy, parameters)

@@ -83,7 +83,11 @@ def make_training(
             predictions = functional.linear(hidden, w2, b2).argmax(1)
         return int((predictions == test_labels).sum()) / len(test_labels)
 
-    return Training(start, train, accuracy)
+    def copies() -> list[tuple[Any, Any]]:
+        w1, b1, w2, b2 = (parameter.detach().numpy().copy() for parameter in parameters)
+        return [(w1, b1), (w2, b2)]
+
+    return Training(start, train, accuracy, copies)
 
 
 def _foreach_step(parameters: Any, batch: Callable[[Any], Any]) -> Step:
