@@ -32,7 +32,7 @@ def paragraphs(*parts: str) -> str:
 def goals_section(rows: Rows) -> str:
     """What is wanted, and what was measured."""
     verdicts = [judge(goal, rows) for goal in GOALS]
-    return paragraphs("#### Goals", table(["what", "goal", "measured", ""], verdicts))
+    return paragraphs("### Goals", table(["what", "goal", "measured", ""], verdicts))
 
 
 def epochs_section(rows: Rows) -> str:
@@ -75,7 +75,7 @@ def epochs_section(rows: Rows) -> str:
     seeds = max((row.n for row in accuracies), default=0)
     told = next((row.note for row in accuracies), "")
     return paragraphs(
-        "#### 1. One epoch",
+        "### 1. One epoch",
         "784-30-10, sigmoid, quadratic cost, SGD 3.0, 10,000 images; each shuffles them anew every "
         "epoch and gathers its batches. Median (range) of turns in which all are timed one after "
         f"the other, n={max((row.n for row in mine if row.quantity == 'epoch'), default=0)}. "
@@ -133,7 +133,7 @@ def floor_section(rows: Rows) -> str:
             shares.append([f"{name}, of {where}", *cells])
     header = ["", *(f"batch {setting}" for setting in settings)]
     return paragraphs(
-        "#### 2. The floor",
+        "### 2. The floor",
         f"An epoch's matrix products are {floor.operations() / 1e9:.3f} GFLOP: forward, gradients "
         "of the weights, delta through the second layer. The rate of a large float32 product, in "
         "GFLOP/s, measured in the same turns:",
@@ -171,7 +171,7 @@ def processes_section(rows: Rows) -> str:
         if find(rows, row.section, row.name, row.setting, "total")
     ]
     return paragraphs(
-        "#### 3. The whole process",
+        "### 3. The whole process",
         "From the shell to the printed test accuracy; cold: with an empty compilation cache; warm: "
         "with that of an earlier run. `autodiff` and `manual` are `experiments.train`, which also "
         "scores 10,000 validation images after every epoch and writes metrics and model; the "
@@ -217,7 +217,7 @@ def growth_section(rows: Rows) -> str:
         parts += [text, table(header, lines), left_out]
     if not parts:
         return ""
-    return paragraphs("#### 4. Growth", *parts)
+    return paragraphs("### 4. Growth", *parts)
 
 
 def _cells(times: dict[str, float], settings: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ def test_quick_does_all_of_it(tmp_path, run_module):
     result = run_module("experiments.benchmark", "--quick", f"--workdir={directory}")
     assert result.returncode == 0, result.stderr
     text = (directory / "benchmark.md").read_text()
-    assert all(f"\n#### {heading}\n" in text for heading in HEADINGS)
+    assert all(f"\n### {heading}\n" in text for heading in HEADINGS)
     rows = read(directory)
     # Every peer trains as well as this project does, or says why it is not there.
     for row in rows:

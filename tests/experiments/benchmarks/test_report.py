@@ -108,7 +108,7 @@ def test_the_page_says_what_is_missing_and_why():
     assert "| autodiff | warm | 2 s | 650 MB | 93.77 |" in text
     assert "| autodiff, batch 128 | 1 µs | 4 µs | 1 µs | 300 % |" in text
     for heading in ("Goals", "1. One epoch", "2. The floor", "3. The whole process", "4. Growth"):
-        assert f"\n#### {heading}\n" in text
+        assert f"\n### {heading}\n" in text
 
 
 def test_csv_holds_every_row():
