@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
@@ -77,21 +76,21 @@ def epoch_rows(platform: str, progress: Progress) -> Iterator[Row]:
     quick = flags.FLAGS.quick
     settings = epochs.Settings(
         batch_sizes=numbers("batch_sizes"),
-        peers=flags.FLAGS.peers,
+        peers=epochs.runnable(flags.FLAGS.peers),
         rounds=flags.FLAGS.rounds,
         seconds=0.05 if quick else 0.2,
         seeds=1 if quick else 3,
         epochs=2 if quick else 5,
         search=not quick,
     )
-    return epochs.rows(settings, platform, has_avx512(), progress)
+    return epochs.rows(settings, platform, progress)
 
 
 def process_rows(platform: str, progress: Progress) -> Iterator[Row]:
     """Whole processes."""
     quick = flags.FLAGS.quick
     settings = processes.Settings(
-        peers=[name for name in processes.PEERS if name in flags.FLAGS.peers],
+        peers=[n for n in epochs.runnable(flags.FLAGS.peers) if n in processes.PEERS],
         rounds=1 if quick else flags.FLAGS.rounds,
         epochs=2 if quick else processes.DEFAULT_EPOCHS,
         warm_up=not quick,
@@ -173,12 +172,6 @@ def check_names() -> None:
         for name in given:
             if name not in known:
                 raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
-
-
-def has_avx512() -> bool:
-    """Whether the processor can compute 512 bits at a time, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and " avx512f " in cpuinfo.read_text()
 
 
 def main() -> None:

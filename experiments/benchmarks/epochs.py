@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benchmarks import workers
@@ -78,8 +79,8 @@ PEERS = {
 class Settings(NamedTuple):
     """How much is measured: `rounds` turns of `seconds` each; accuracy after `epochs`, by seed.
 
-    `search`: whether every form of a peer is tried, with one thread and with all cores; otherwise
-    it is the first, with one thread.
+    `peers`: keys of `PEERS`. `search`: whether every form of a peer is tried, with one thread and
+    with all cores; otherwise it is the first, with one thread.
     """
 
     batch_sizes: Sequence[int]
@@ -110,10 +111,11 @@ class Host(NamedTuple):
     def described(self) -> str:
         """As in: numpy, 1 thread, OPENBLAS_CORETYPE=SkylakeX."""
         settings = [f"{name}={value}" for name, value in self.environment]
-        return ", ".join([self.library, _threads(self.threads), *settings])
+        return ", ".join([self.library, described_threads(self.threads), *settings])
 
 
-def _threads(count: int) -> str:
+def described_threads(count: int) -> str:
+    """As in: 1 thread, 2 threads."""
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
@@ -139,18 +141,22 @@ class Product(NamedTuple):
     note: str
 
 
-def rows(
-    settings: Settings, platform: str, avx512: bool, progress: Callable[[str], Any]
-) -> Iterator[Row]:
+def runnable(names: Sequence[str]) -> list[str]:
+    """Those of the peers that this processor can run, as far as the system tells what it knows."""
+    cpuinfo = Path("/proc/cpuinfo")
+    avx512 = cpuinfo.exists() and " avx512f " in cpuinfo.read_text()
+    return [name for name in PEERS if name in names and (avx512 or not PEERS[name].environment)]
+
+
+def rows(settings: Settings, platform: str, progress: Callable[[str], Any]) -> Iterator[Row]:
     """The rows of sections `epochs`, `forms` and `floor`, one batch size after the other.
 
     Args:
         settings: how much is measured.
         platform: what JAX computes on, as in cpu.
-        avx512: whether the processor has AVX-512: kernels that need it end a process elsewhere.
         progress: is told what is being done.
     """
-    peers = {name: peer for name, peer in PEERS.items() if avx512 or not peer.environment}
+    peers = {name: PEERS[name] for name in settings.peers}
     with contextlib.ExitStack() as stack:
         processes = Processes(stack.enter_context(workers.started()), {}, {})
         _add_product(processes, "jax", "jax", processes.ours, "")
@@ -258,7 +264,7 @@ def _prepare_peer(
             except Unavailable as reason:
                 reasons.append(str(reason))
                 continue
-            described = f"{label}, {_threads(host.threads)}"
+            described = f"{label}, {described_threads(host.threads)}"
             candidates[described] = Competitor(worker, key, described)
     if not candidates:
         raise Unavailable(reasons[0])

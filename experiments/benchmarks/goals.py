@@ -78,8 +78,8 @@ def share_of_floor(batch_size: int, one_core: bool) -> Callable[[Rows], float | 
     return value
 
 
-def process_against_numpy(setting: str) -> Callable[[Rows], float | None]:
-    """The time of the default run in times of the fastest NumPy process."""
+def process_against(peer: str, setting: str) -> Callable[[Rows], float | None]:
+    """The time of the default run in times of the peer's, with the fastest number of threads."""
 
     def value(rows: Rows) -> float | None:
         ours = median(rows, processes.SECTION, "autodiff", setting, "time")
@@ -87,8 +87,8 @@ def process_against_numpy(setting: str) -> Callable[[Rows], float | None]:
             row.median
             for row in rows
             if row.section == processes.SECTION
-            and row.quantity == "time"
-            and row.name.startswith("NumPy")
+            and (row.setting, row.quantity) == ("", "time")
+            and row.name.startswith(f"{peer}, ")
             and row.median
         ]
         return ours / min(times) if ours and times else None
@@ -134,8 +134,26 @@ GOALS = (
     Goal("batch 1000, against the fastest peer", 1.3, speed_against(EVERY_PEER, 1000), _factor),
     Goal("batch 10, share of one core's floor", 0.45, share_of_floor(10, True), _percent),
     Goal("batch 1000, share of all cores' floor", 0.5, share_of_floor(1000, False), _percent),
-    Goal("default run, cold, in times of NumPy's", 1.2, process_against_numpy(COLD), _times, False),
-    Goal("default run, warm, in times of NumPy's", 1.0, process_against_numpy(WARM), _times, False),
+    Goal(
+        "default run, cold, in times of NumPy's", 1.2, process_against("NumPy", COLD), _times, False
+    ),
+    Goal(
+        "the same with its SkylakeX kernels, cold",
+        1.2,
+        process_against("NumPy (SkylakeX)", COLD),
+        _times,
+        False,
+    ),
+    Goal(
+        "default run, warm, in times of NumPy's", 1.0, process_against("NumPy", WARM), _times, False
+    ),
+    Goal(
+        "the same with its SkylakeX kernels, warm",
+        1.0,
+        process_against("NumPy (SkylakeX)", WARM),
+        _times,
+        False,
+    ),
     Goal("default run, peak memory", 600.0, peak_memory, _megabytes, False),
     Goal("time an image, 1,000 to 1,000,000 images", 0.25, spread_over_sizes, _within, False),
     Goal("60,000 images at batch 128, one epoch", 0.25, all_of_mnist, _seconds, False),

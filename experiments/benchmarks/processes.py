@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import json
-import os
 import re
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.benchmarks import workers
+from experiments.benchmarks import epochs, workers
 from experiments.benchmarks.rows import Row, measured, missing
 from experiments.benchmarks.timing import interleaved, summarise
 from experiments.benchmarks.workers import Unavailable, Worker, thread_settings
@@ -24,10 +23,8 @@ DEFAULT_EPOCHS = 30
 PHASES = ("import", "data", "compile", "train", "evaluate", "write")
 OURS = {"autodiff": [], "manual": ["--gradients=manual"]}
 VARIANT = {"autodiff, no validation images": ["--validation_size=0"]}
-PEERS = {
-    "NumPy": ("numpy_training", "numpy"),
-    "PyTorch eager": ("torch_training", "torch"),
-}
+# Those with a script of their own.
+PEERS = {name: epochs.PEERS[name] for name in ("NumPy", "NumPy (SkylakeX)", "PyTorch eager")}
 
 
 class Settings(NamedTuple):
@@ -45,9 +42,13 @@ class Settings(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A command line, its environment, and its compilation cache: `COLD`, `WARM` or none."""
+    """A command line and its environment.
+
+    `cache`: its compilation cache, `COLD`, `WARM` or none. `setting`: what rows say of it.
+    """
 
     name: str
+    cache: str
     setting: str
     command: list[str]
     environment: dict[str, str]
@@ -68,7 +69,7 @@ def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
         for process in _processes(settings):
             progress(f"{process.name} {process.setting}")
             reason = _why_not(process)
-            if not reason and (settings.warm_up or process.setting == WARM):
+            if not reason and (settings.warm_up or process.cache == WARM):
                 try:  # files that were never read come from the disk; and a cache has to be filled
                     _run(process, launcher, folder)
                 except Unavailable as failure:
@@ -83,41 +84,42 @@ def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
 
 
 def _processes(settings: Settings) -> Iterator[Process]:
-    python, epochs = [sys.executable, "-m"], settings.epochs
-    # Only the default run has the names that goals refer to.
-    suffix = "" if epochs == DEFAULT_EPOCHS else f", {epochs} epochs"
+    python, count = [sys.executable, "-m"], settings.epochs
+    # Goals are about the default run alone, whose rows say no number of epochs.
+    length = [] if count == DEFAULT_EPOCHS else [f"{count} epochs"]
     for name, flags in (OURS | (VARIANT if settings.variants else {})).items():
-        command = [*python, "experiments.train", f"--epochs={epochs}", *flags]
-        for setting in (COLD, WARM):
-            yield Process(name + suffix, setting, command, {})
+        command = [*python, "experiments.train", f"--epochs={count}", *flags]
+        for cache in (COLD, WARM):
+            yield Process(name, cache, ", ".join([cache, *length]), command, {})
     for name in settings.peers:
-        module, _ = PEERS[name]
-        for threads in sorted({1, os.cpu_count() or 1}) if settings.variants else [1]:
-            described = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
-            command = [*python, f"experiments.peers.{module}", str(epochs)]
-            yield Process(described + suffix, "", command, thread_settings(threads))
+        peer = PEERS[name]
+        command = [*python, f"experiments.peers.{peer.module}", str(count)]
+        for host in epochs.hosts(peer, settings.variants):
+            described = f"{name}, {epochs.described_threads(host.threads)}"
+            environment = thread_settings(host.threads) | dict(peer.environment)
+            yield Process(described, "", ", ".join(length), command, environment)
 
 
 def _why_not(process: Process) -> str:
-    for name, (_, library) in PEERS.items():
-        if process.name.startswith(name) and importlib.util.find_spec(library) is None:
-            return f"not installed: {library}"
+    for name, peer in PEERS.items():
+        if process.name.startswith(f"{name},") and importlib.util.find_spec(peer.library) is None:
+            return f"not installed: {peer.library}"
     return ""
 
 
 def _run(process: Process, launcher: Worker, folder: Path) -> dict[str, Any]:
     command, environment = process.command, dict(process.environment)
-    if process.setting:
+    if process.cache:
         workdir = tempfile.mkdtemp(dir=folder)
         cache = folder / f"cache of {process.name}"
         command = [*command, f"--workdir={workdir}"]
         environment["JAX_COMPILATION_CACHE_DIR"] = (
-            tempfile.mkdtemp(dir=folder) if process.setting == COLD else str(cache)
+            tempfile.mkdtemp(dir=folder) if process.cache == COLD else str(cache)
         )
     result: dict[str, Any] = workers.call(
         launcher, SECTION, "run", command=command, environment=environment
     )
-    if process.setting:
+    if process.cache:
         result["summary"] = json.loads((Path(workdir) / "summary.json").read_text())
     return result
 

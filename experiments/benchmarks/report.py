@@ -177,11 +177,11 @@ def processes_section(rows: Rows) -> str:
         "scores 10,000 validation images after every epoch and writes metrics and model; the "
         "others train, and score the test images once. Median (range), "
         f"n={max(row.n for row in mine)}.",
-        table(["", "cache", "time", "peak memory", "test accuracy, %"], lines),
+        table(["", "", "time", "peak memory", "test accuracy, %"], lines),
         "Where the time of ours goes, in seconds by its own clock, from the start of the script "
         "on; what is done at the same time counts in both places, so that the sum may be more than "
         "the total:",
-        table(["", "cache", *phases], parts),
+        table(["", "", *phases], parts),
     )
 
 

@@ -30,7 +30,12 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(statistics.median(values), min(values), max(values), len(values))
 
 
-def turn(function: Callable[[], Any], seconds: float) -> Sample:
+def turn(
+    function: Callable[[], Any],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
+) -> Sample:
     """The median time of a call among as many as fit into `seconds`, at least one.
 
     The first does not count where there are others: it finds caches that somebody else has filled.
@@ -38,14 +43,15 @@ def turn(function: Callable[[], Any], seconds: float) -> Sample:
     Args:
         function: what to call; it returns when its result is there.
         seconds: to spend.
+        clock: tells the time, in seconds.
+        cpu_clock: tells the time that all cores have spent on this process.
     """
     samples: list[Sample] = []
-    began = time.perf_counter()
-    while not samples or time.perf_counter() - began < seconds:
-        started, cpu_started = time.perf_counter(), time.process_time()
+    began = clock()
+    while not samples or clock() - began < seconds:
+        started, cpu_started = clock(), cpu_clock()
         function()
-        spent = time.perf_counter() - started
-        samples.append(Sample(spent, time.process_time() - cpu_started))
+        samples.append(Sample(clock() - started, cpu_clock() - cpu_started))
     counted = samples[1:] or samples
     return Sample(*(statistics.median(column) for column in zip(*counted, strict=True)))
 

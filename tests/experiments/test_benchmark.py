@@ -32,6 +32,11 @@ def test_a_small_benchmark_writes_its_tables_and_its_figure(tmp_path, run_module
     measured = {
         (row["section"], row["name"], row["quantity"]) for row in read(directory) if row["median"]
     }
+    assert {name for section, name, _ in measured if section == "epochs"} == {
+        "autodiff",
+        "manual",
+        "NumPy",
+    }
     for name in ("autodiff", "manual", "NumPy"):
         for quantity in ("epoch", "test accuracy", "cores"):
             assert ("epochs", name, quantity) in measured

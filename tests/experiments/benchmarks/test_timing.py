@@ -1,8 +1,6 @@
 """Who is measured when, and what is made of it; never how fast anything is."""
 
-import time
-
-from experiments.benchmarks.timing import Summary, interleaved, summarise, turn
+from experiments.benchmarks.timing import Sample, Summary, interleaved, summarise, turn
 
 
 def test_competitors_take_turns_and_none_always_follows_the_same():
@@ -21,16 +19,26 @@ def test_a_summary_is_median_and_range():
     assert summarise([5.0, 1.0, 2.0, 40.0]) == Summary(3.5, 1.0, 40.0, 4)
 
 
+def timed(lengths, seconds):
+    """A turn of calls that take so long each, on two cores, by a clock of their own."""
+    now, calls = 0.0, 0
+
+    def function():
+        nonlocal now, calls
+        now += lengths[calls]
+        calls += 1
+
+    sample = turn(function, seconds, clock=lambda: now, cpu_clock=lambda: 2 * now)
+    return sample, calls
+
+
 def test_a_turn_without_time_to_spend_is_one_call():
-    calls = []
-    sample = turn(lambda: calls.append(time.sleep(0.02)), seconds=0.0)
-    assert len(calls) == 1
-    # Asleep, a process spends time by the clock, and none of a core's.
-    assert sample.seconds >= 0.02
-    assert sample.cpu_seconds < sample.seconds
+    assert timed([5.0, 1.0], seconds=0.0) == (Sample(5.0, 10.0), 1)
 
 
-def test_the_first_call_of_a_longer_turn_does_not_count():
-    lengths = iter([0.2, 0.01, 0.01, 0.01])
-    sample = turn(lambda: time.sleep(next(lengths)), seconds=0.205)
-    assert sample.seconds < 0.1
+def test_a_call_that_takes_longer_than_the_turn_counts():
+    assert timed([5.0, 1.0], seconds=3.0) == (Sample(5.0, 10.0), 1)
+
+
+def test_the_first_call_of_several_does_not_count():
+    assert timed([5.0, 1.0, 4.0, 2.0, 9.0], seconds=11.0) == (Sample(2.0, 4.0), 4)
