@@ -29,6 +29,7 @@ from experiments.benchmarks import (
     workers,
 )
 from experiments.benchmarks.rows import Row, to_csv
+from experiments.benchmarks.timing import Unavailable
 from experiments.markdown import machine
 from experiments.peers.classic import TRAIN_SIZE
 
@@ -187,12 +188,12 @@ def main() -> None:
         directory = flags.workdir("benchmark")
         runs.clear_directory(directory, values.overwrite, FILES)
     load = os.getloadavg()[0]
-    with flags.user_errors(workers.Unavailable), workers.started() as worker:
+    with flags.user_errors(Unavailable), workers.started() as worker:
         workers.prepare(worker, "device", workers.competitor("device"))
         device = workers.call(worker, "device", "device")
 
     found: list[Row] = []
-    with flags.user_errors(workers.Unavailable), tqdm(unit="row", disable=None) as bar:
+    with flags.user_errors(Unavailable), tqdm(unit="row", disable=None) as bar:
         for name, section in SECTIONS.items():
             if name not in values.sections:
                 continue

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import Sample, interleaved, summarise
-from experiments.benchmarks.workers import Unavailable, Worker, thread_settings
+from experiments.benchmarks.timing import Sample, Unavailable, interleaved, summarise
+from experiments.benchmarks.workers import Worker, thread_settings
 
 SECTION, FORMS_SECTION, FLOOR_SECTION = "epochs", "forms", "floor"
 # What scikit-learn trains, with its learning rate; measured where it is among the peers.
@@ -223,7 +223,11 @@ def _batch(
         )
         for name, product in processes.products.items()
     }
-    for (section, name), samples in interleaved(measures, settings.rounds).items():
+    results, failures = interleaved(measures, settings.rounds)
+    for (section, name), failure in failures.items():
+        if section == SECTION:
+            yield missing(section, name, batch_size, "epoch", "s", str(failure))
+    for (section, name), samples in results.items():
         if section == SECTION:
             yield from _epoch_rows(name, batch_size, ready[name].form, samples)
         else:
@@ -270,13 +274,15 @@ def _prepare_peer(
         raise Unavailable(reasons[0])
     if len(candidates) == 1:
         return next(iter(candidates.values())), []
-    trials = interleaved(
+    trials, failures = interleaved(
         {
             form: partial(workers.time_turn, c.worker, c.key, "trial", SEARCH_SECONDS)
             for form, c in candidates.items()
         },
         SEARCH_ROUNDS,
     )
+    if not trials:
+        raise next(iter(failures.values()))
     found = {
         form: summarise([sample.seconds for sample in samples]) for form, samples in trials.items()
     }

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from digits_jax.config import GRADIENTS
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import interleaved, summarise
-from experiments.benchmarks.workers import Unavailable
+from experiments.benchmarks.timing import Unavailable, interleaved, summarise
 from experiments.peers.classic import TRAIN_SIZE
 
 IMAGES, WIDTH, DEPTH = "training images", "hidden units", "hidden layers"
@@ -112,7 +111,11 @@ def _axis(
                 continue
             ready[index] = partial(workers.time_turn, worker, str(index), "epoch", settings.seconds)
         progress("times in turn")
-        for index, samples in interleaved(ready, settings.rounds).items():
+        results, failures = interleaved(ready, settings.rounds)
+        for index, failure in failures.items():
+            point = here[index]
+            yield missing(point.axis, point.name, point.value, QUANTITY, UNIT, str(failure))
+        for index, samples in results.items():
             point = here[index]
             times = summarise([sample.seconds / point.images for sample in samples])
             yield measured(point.axis, point.name, point.value, QUANTITY, UNIT, times)

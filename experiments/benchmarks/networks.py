@@ -13,8 +13,7 @@ from digits_jax.config import GRADIENTS
 from experiments.benchmarks import workers
 from experiments.benchmarks.growth import compilation_cache
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import interleaved, summarise
-from experiments.benchmarks.workers import Unavailable
+from experiments.benchmarks.timing import Unavailable, interleaved, summarise
 
 SECTION, QUANTITY, UNIT = "networks", "time a network", "s"
 
@@ -76,6 +75,9 @@ def rows(settings: Settings, platform: str, progress: Callable[[str], Any]) -> I
                         continue
                     ready[name, networks] = partial(workers.call, worker, key, "seconds")
         progress("sweeps in turn")
-        for (name, networks), times in interleaved(ready, settings.rounds).items():
+        results, failures = interleaved(ready, settings.rounds)
+        for (name, networks), failure in failures.items():
+            yield missing(SECTION, name, networks, QUANTITY, UNIT, str(failure))
+        for (name, networks), times in results.items():
             each = summarise([seconds / networks for seconds in times])
             yield measured(SECTION, name, networks, QUANTITY, UNIT, each)

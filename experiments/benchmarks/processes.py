@@ -1,7 +1,6 @@
 """Section 3: the default run as a whole process, from the shell to the printed test accuracy."""
 
 import contextlib
-import importlib.util
 import json
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from experiments.benchmarks import epochs, workers
 from experiments.benchmarks.rows import Row, measured, missing
 from experiments.benchmarks.timing import interleaved, summarise
-from experiments.benchmarks.workers import Unavailable, Worker, thread_settings
+from experiments.benchmarks.workers import Worker, thread_settings
 
 SECTION = "process"
 COLD, WARM = "cold", "warm"
@@ -65,22 +64,24 @@ def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         launcher = stack.enter_context(workers.started())
         workers.prepare(launcher, SECTION, workers.competitor("commands"))
-        ready = {}
-        for process in _processes(settings):
-            progress(f"{process.name} {process.setting}")
-            reason = _why_not(process)
-            if not reason and (settings.warm_up or process.cache == WARM):
-                try:  # files that were never read come from the disk; and a cache has to be filled
-                    _run(process, launcher, folder)
-                except Unavailable as failure:
-                    reason = str(failure)
-            if reason:
-                yield missing(SECTION, process.name, process.setting, "time", "s", reason)
-            else:
-                ready[process.name, process.setting] = partial(_run, process, launcher, folder)
+        processes = {(process.name, process.setting): process for process in _processes(settings)}
+        runs = {key: partial(_run, process, launcher, folder) for key, process in processes.items()}
+        # Files that were never read come from the disk; and a cache has to be filled.
+        first = {
+            key: run
+            for key, run in runs.items()
+            if settings.warm_up or processes[key].cache == WARM
+        }
+        progress("whole processes, a first time")
+        _, failures = interleaved(first, 1)
         progress("whole processes in turn")
-        for (name, setting), results in interleaved(ready, settings.rounds).items():
-            yield from _rows_of(name, setting, results)
+        results, more = interleaved(
+            {key: run for key, run in runs.items() if key not in failures}, settings.rounds
+        )
+        for (name, setting), reason in (failures | more).items():
+            yield missing(SECTION, name, setting, "time", "s", str(reason))
+        for (name, setting), found in results.items():
+            yield from _rows_of(name, setting, found)
 
 
 def _processes(settings: Settings) -> Iterator[Process]:
@@ -98,13 +99,6 @@ def _processes(settings: Settings) -> Iterator[Process]:
             described = f"{name}, {epochs.described_threads(host.threads)}"
             environment = thread_settings(host.threads) | dict(peer.environment)
             yield Process(described, "", ", ".join(length), command, environment)
-
-
-def _why_not(process: Process) -> str:
-    for name, peer in PEERS.items():
-        if process.name.startswith(f"{name},") and importlib.util.find_spec(peer.library) is None:
-            return f"not installed: {peer.library}"
-    return ""
 
 
 def _run(process: Process, launcher: Worker, folder: Path) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def epochs_section(rows: Rows) -> str:
         lines(time),
         "The same in times of `autodiff`:",
         lines(against_ours),
-        f"Test accuracy in %, all after {told} epochs, median (range) over {seeds} seeds; at a "
+        f"Test accuracy in %, all after {told} epochs, median (range) over seeds, n={seeds}; at a "
         "learning rate of 3.0 a batch of 1 makes for noise:",
         lines(accuracy),
         "Cores that are busy meanwhile (processor time over time):",

@@ -9,6 +9,10 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
+class Unavailable(Exception):
+    """A competitor cannot run; the message says why, in a few words."""
+
+
 class Sample(NamedTuple):
     """The time of one call, in seconds: by the clock, and of all cores together."""
 
@@ -56,7 +60,9 @@ def turn(
     return Sample(*(statistics.median(column) for column in zip(*counted, strict=True)))
 
 
-def interleaved(measures: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T]]:
+def interleaved(
+    measures: Mapping[K, Callable[[], T]], rounds: int
+) -> tuple[dict[K, list[T]], dict[K, Unavailable]]:
     """Calls every measure once a round, so that all meet the same machine.
 
     Each round begins with the next one: nobody always follows the same.
@@ -64,11 +70,19 @@ def interleaved(measures: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, l
     Args:
         measures: by name.
         rounds: how often each is called.
+
+    Returns:
+        What each gave, without those that failed; and why those did, who take no further part.
     """
     results: dict[K, list[T]] = {name: [] for name in measures}
+    failures: dict[K, Unavailable] = {}
     names = list(measures)
     for number in range(rounds):
         first = number % max(1, len(names))
         for name in names[first:] + names[:first]:
-            results[name].append(measures[name]())
-    return results
+            if name not in failures:
+                try:
+                    results[name].append(measures[name]())
+                except Unavailable as failure:
+                    failures[name] = failure
+    return {name: results[name] for name in names if name not in failures}, failures

@@ -18,16 +18,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from experiments.benchmarks.timing import Sample, turn
+from experiments.benchmarks.timing import Sample, Unavailable, turn
 
 ROOT = Path(__file__).parents[2]
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # What a competitor's module makes of a request: functions by name.
 Functions = dict[str, Callable[..., Any]]
-
-
-class Unavailable(Exception):
-    """A competitor cannot run; the message says why, in a few words."""
 
 
 class Worker(NamedTuple):

@@ -4,6 +4,7 @@ A process counts as its own peak memory what the one that started it had at that
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,8 @@ def run(command: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
     """Runs a command to its end: its time in seconds, peak memory in bytes and standard output.
 
     Raises:
-        ChildProcessError: with the last line of its standard error, where it failed.
+        ModuleNotFoundError: where it ended for want of a module.
+        ChildProcessError: with the last line of its standard error, where it failed otherwise.
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
@@ -39,6 +41,9 @@ def run(command: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
         if process.returncode:
             errors.seek(0)
             last = (errors.read().strip().splitlines() or [f"status {process.returncode}"])[-1]
+            wanted = re.fullmatch(r"ModuleNotFoundError: No module named '([^']+)'", last)
+            if wanted:
+                raise ModuleNotFoundError(last, name=wanted[1])
             raise ChildProcessError(last)
         output.seek(0)
         return {

@@ -1,18 +1,36 @@
 """Who is measured when, and what is made of it; never how fast anything is."""
 
-from experiments.benchmarks.timing import Sample, Summary, interleaved, summarise, turn
+import functools
+
+from experiments.benchmarks.timing import Sample, Summary, Unavailable, interleaved, summarise, turn
 
 
 def test_competitors_take_turns_and_none_always_follows_the_same():
     calls = []
     measures = {name: (lambda name=name: calls.append(name) or len(calls)) for name in "abc"}
-    results = interleaved(measures, rounds=4)
+    results, failures = interleaved(measures, rounds=4)
+    assert failures == {}
     assert "".join(calls) == "abcbcacababc"
     assert results == {"a": [1, 6, 8, 10], "b": [2, 4, 9, 11], "c": [3, 5, 7, 12]}
 
 
 def test_no_competitors_make_no_results():
-    assert interleaved({}, rounds=3) == {}
+    assert interleaved({}, rounds=3) == ({}, {})
+
+
+def test_who_fails_takes_no_further_part_and_the_others_go_on():
+    calls = []
+
+    def measure(name):
+        calls.append(name)
+        if name == "b" and calls.count("b") == 2:
+            raise Unavailable("worn out")
+        return len(calls)
+
+    measures = {name: functools.partial(measure, name) for name in "ab"}
+    results, failures = interleaved(measures, rounds=3)
+    assert results == {"a": [1, 4, 5]}
+    assert {name: str(failure) for name, failure in failures.items()} == {"b": "worn out"}
 
 
 def test_a_summary_is_median_and_range():

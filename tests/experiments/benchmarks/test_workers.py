@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from experiments.benchmarks import workers
-from experiments.benchmarks.workers import Unavailable
+from experiments.benchmarks.timing import Unavailable
 
 COMMANDS = workers.competitor("commands")
 
@@ -48,6 +48,8 @@ def test_a_command_that_fails_says_why_and_the_next_one_runs(launcher):
 def test_what_is_not_installed_is_named(launcher):
     with pytest.raises(Unavailable, match="not installed: no_such_library"):
         workers.prepare(launcher, "x", "no_such_library")
+    with pytest.raises(Unavailable, match="not installed: no_such_library"):
+        run(launcher, "import no_such_library")
 
 
 def test_a_process_that_dies_is_noticed(launcher):
