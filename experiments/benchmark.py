@@ -2,7 +2,7 @@
 
 One epoch of the classic training beside NumPy, PyTorch and scikit-learn; the time of its matrix
 products alone; the default run as a whole process; how time grows. Writes benchmark.md,
-benchmark.csv and benchmark.png. Without flags it takes some minutes, with --quick one.
+benchmark.csv and benchmark.png. Without flags it takes a quarter of an hour, with --quick a minute.
 
 usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=value ...]
 """

@@ -78,10 +78,10 @@ def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
         results, more = interleaved(
             {key: run for key, run in runs.items() if key not in failures}, settings.rounds
         )
-        for (name, setting), reason in (failures | more).items():
-            yield missing(SECTION, name, setting, "time", "s", str(reason))
         for (name, setting), found in results.items():
             yield from _rows_of(name, setting, found)
+        for (name, setting), failure in (failures | more).items():
+            yield missing(SECTION, name, setting, "time", "s", str(failure))
 
 
 def _processes(settings: Settings) -> Iterator[Process]:

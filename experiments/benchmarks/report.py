@@ -12,7 +12,7 @@ Rows = Sequence[Row]
 
 
 def markdown(rows: Rows, header: str) -> str:
-    """The header, the goals, then every section that has rows, under headings of level 4."""
+    """The header, the goals, then every section that has rows, under headings of level 3."""
     sections = [
         header,
         goals_section(rows),
