@@ -74,6 +74,7 @@ def _epochs(axes: "Axes", rows: Rows) -> None:
                 label=f"floor, {'one core' if one_core else 'all cores'}",
             )
     axes.set_yscale("log")
+    axes.set_ylim(bottom=axes.get_ylim()[0] / 2)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xticks(range(len(settings)), [f"batch {setting}" for setting in settings])
     axes.set(ylabel="time an image, µs", title="one epoch of the classic training")
