@@ -16,6 +16,12 @@ PIXELS_PER_INCH = 200
 SMALL = 9  # points; matplotlib's own 10 elsewhere
 NAME_LENGTH = 11
 
+# Okabe and Ito (2008): told apart also by the colour-blind; markers tell them apart in grey.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
 
 def png(figure: "Figure") -> bytes:
     """A figure as a PNG file; the same figure gives the same bytes."""

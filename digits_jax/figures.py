@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from digits_jax.calibration import Reliability
-from digits_jax.canvas import SMALL, WIDTH, new_figure, plain, printable
+from digits_jax.canvas import COLOURS, MARKERS, SMALL, WIDTH, new_figure, plain, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +23,6 @@ WEIGHTS_SHOWN = 99.5  # per cent of the weights within the colour scale
 # Counts of four digits fit into a cell of so many inches.
 CONFUSION_CELL = 0.4
 
-# Okabe and Ito (2008): told apart also by the colour-blind; markers tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MARKERS_PER_LINE = 8
 
 

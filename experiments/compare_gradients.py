@@ -8,7 +8,6 @@ usage: python -m experiments.compare_gradients [--quick] [--fault=NAME] [--flag=
 """
 
 import dataclasses
-import shlex
 import time
 
 from absl import flags as absl_flags
@@ -90,19 +89,6 @@ def settings() -> tables.Settings:
     )
 
 
-def command() -> str:
-    """The command that makes these results again, wherever they are written to."""
-    groups = flags.FLAGS.flags_by_module_dict()
-    given = [
-        flag.serialize()
-        for group in flags.GROUPS
-        if group != "run"
-        for flag in groups.get(group, [])
-        if flag.present
-    ]
-    return shlex.join(["python", "-m", "experiments.compare_gradients", *given])
-
-
 def main() -> None:
     values = flags.FLAGS
     if values.quick:
@@ -124,7 +110,7 @@ def main() -> None:
 
     found = tables.compute(config, splits, sweeps, chosen)
     pictures = figures.draw(found, sweeps, (found.cost[0].network, config.batch_size))
-    text = report.markdown(found, command(), time.perf_counter() - STARTED)
+    text = report.markdown(found, flags.command("compare_gradients"), time.perf_counter() - STARTED)
     print(text)
     with flags.user_errors(OSError):
         write_atomically(directory / "comparison.md", text.encode())

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from digits_jax.config import Config
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 # In the order in which --help shows them; a flag's group is its absl module.
-GROUPS = ("data", "network", "training", "sweep", "comparison", "run", "hosts")
+GROUPS = ("data", "network", "training", "sweep", "comparison", "benchmark", "run", "hosts")
 
 
 def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
@@ -101,6 +102,19 @@ def config_flags(parsed: flags.FlagValues = FLAGS) -> str:
     """The flags of Config, a line each, as `--flagfile` reads them."""
     lines = [parsed[field.name].serialize() for field in dataclasses.fields(Config)]
     return "".join(f"{line}\n" for line in lines if line)
+
+
+def command(script: str) -> str:
+    """The command that makes the same results again, wherever they are written to."""
+    groups = FLAGS.flags_by_module_dict()
+    given = [
+        flag.serialize()
+        for group in GROUPS
+        if group != "run"
+        for flag in groups.get(group, [])
+        if flag.present
+    ]
+    return shlex.join(["python", "-m", f"experiments.{script}", *given])
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digits_jax.canvas import SMALL, new_figure, plain, png
+from digits_jax.canvas import MARKERS, SMALL, new_figure, plain, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,6 @@ WIDTH = 7.0  # inches
 SETTINGS_SHOWN = 25
 # Values that span more than this factor are drawn on a logarithmic axis.
 LOGARITHMIC = 20
-MARKERS = "os^Dv*XP"
 
 
 def draw(

@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 
 from digits_jax import canvas
+from digits_jax.canvas import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILION
 from experiments.comparison import cost, exactness, faults, trajectory
 from experiments.comparison.problem import Sweeps
 from experiments.comparison.tables import Tables
 
 # Told apart by marker and line even without colour.
 STYLES = {
-    "autodiff": {"color": "#000000", "marker": "o", "linestyle": "-"},
-    "manual": {"color": "#d55e00", "marker": "s", "linestyle": "--"},
-    "numpy": {"color": "#0072b2", "marker": "^", "linestyle": "-."},
-    "numpy_loops": {"color": "#56b4e9", "marker": "v", "linestyle": ":"},
-    "forward_mode": {"color": "#009e73", "marker": "D", "linestyle": "-"},
-    "finite_differences": {"color": "#cc79a7", "marker": "X", "linestyle": "--"},
+    "autodiff": {"color": BLACK, "marker": "o", "linestyle": "-"},
+    "manual": {"color": VERMILION, "marker": "s", "linestyle": "--"},
+    "numpy": {"color": BLUE, "marker": "^", "linestyle": "-."},
+    "numpy_loops": {"color": SKY, "marker": "v", "linestyle": ":"},
+    "forward_mode": {"color": GREEN, "marker": "D", "linestyle": "-"},
+    "finite_differences": {"color": PURPLE, "marker": "X", "linestyle": "--"},
 }
 FAULT_STYLES = dict(zip((faults.NONE, *faults.FAULTS), STYLES.values(), strict=True))
 EPSILONS = {"float32": 2.0**-23, "float64": 2.0**-52, "bfloat16": 2.0**-7}
@@ -55,9 +56,9 @@ def draw_exactness(rows: Sequence[exactness.Row], base: tuple[str, int]) -> Any:
             largest[key] = max(row.relative, largest.get(key, 0.0))
     methods = [name for name in STYLES if any(method == name for _, method in largest)]
     styles = {
-        "float64": ("o", "#000000"),
-        "float32": ("s", "#d55e00"),
-        "bfloat16": ("^", "#56b4e9"),
+        "float64": ("o", BLACK),
+        "float32": ("s", VERMILION),
+        "bfloat16": ("^", SKY),
     }
     for dtype, (marker, color) in styles.items():
         found = [name for name in methods if (dtype, name) in largest]

@@ -1,43 +1,9 @@
-"""Markdown: tables with a line for every network, notes, and the machine they come from."""
+"""Markdown of a comparison: tables with a line for every network, and notes."""
 
-import importlib.metadata
-import os
-import platform
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-
-PACKAGES = ("jax", "jaxlib", "numpy")
-
-
-def machine(command: str, seconds: float) -> str:
-    """Where, with what, and how the tables were made."""
-    threads = os.environ.get("OPENBLAS_NUM_THREADS")
-    blas = f" (OPENBLAS_NUM_THREADS={threads})" if threads else ""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return (
-        f"`{command}` on {processor()}, {os.cpu_count()} cores, JAX on "
-        f"{jax.devices()[0].device_kind}; Python {platform.python_version()}, {versions}"
-        f"{blas}; {seconds:.0f} s in all."
-    )
-
-
-def processor() -> str:
-    """The name of the processor, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+from experiments.markdown import table
 
 
 def pivot(
@@ -67,11 +33,3 @@ def left_out(rows: Sequence[Any]) -> str:
         f"- {name} {'; '.join(dict.fromkeys(places))}".rstrip() + "."
         for name, places in notes.items()
     )
-
-
-def duration(seconds: float) -> str:
-    """A time to three digits with its unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"

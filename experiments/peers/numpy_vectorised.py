@@ -1,12 +1,11 @@
-"""The classic training in NumPy by hand, vectorised over the batch: a peer to measure against.
+"""The classic training in NumPy by hand, vectorised over the batch, in its plain form.
 
-Nothing here comes from the library. Weights are [out, in]; every array keeps the type of the
-parameters, so float32 in, float32 out. The equations are numbered as in Nielsen, Neural Networks
-and Deep Learning, 2015, chapter 2.
+Nothing here comes from the library; `numpy_training` is the same as fast as it goes. Weights are
+[out, in]; every array keeps the type of the parameters, so float32 in, float32 out. The equations
+are numbered as in Nielsen, Neural Networks and Deep Learning, 2015, chapter 2.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,28 +106,3 @@ def train_step(
         (weights - rate * dw, biases - rate * db)
         for (weights, biases), (dw, db) in zip(layers, gradient, strict=True)
     ]
-
-
-def train_epoch(
-    layers: Layers,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.integer],
-    order: NDArray[np.integer],
-    batch_size: int,
-    learning_rate: float,
-    **names: Any,
-) -> Layers:
-    """One pass over the images in the order given, whole batches only; `names` as in `train_step`.
-
-    Args:
-        layers: the network before it; not changed.
-        images: [n, height, width], grey levels 0 to 255.
-        labels: [n].
-        order: a permutation of the n examples.
-        batch_size: images a step.
-        learning_rate: the length of every step.
-    """
-    for start in range(0, len(order) - batch_size + 1, batch_size):
-        rows = order[start : start + batch_size]
-        layers = train_step(layers, images[rows], labels[rows], learning_rate, **names)
-    return layers

@@ -1,4 +1,4 @@
-"""NumPy vectorised over the batch: against the same sample by sample, and as a training."""
+"""NumPy vectorised over the batch: against the same sample by sample."""
 
 import itertools
 
@@ -37,19 +37,3 @@ def test_float32_stays_float32(peer, activation):
     for loss in ("quadratic", "cross_entropy"):
         _, gradient = peer.value_and_grad(*arguments, activation, loss)
         assert {array.dtype for layer in gradient for array in layer} == {np.dtype("float32")}
-
-
-def test_epochs_of_it_learn_noisy_prototypes():
-    rng = np.random.default_rng(0)
-    prototypes, labels = rng.integers(0, 256, (4, 3, 4)), rng.integers(0, 4, 205)
-    images = np.clip(prototypes[labels] + rng.integers(-20, 21, (205, 3, 4)), 0, 255)
-    images = images.astype(np.uint8)
-    layers, _, _ = draw((12, 7, 4), batch=1, seed=3, dtype="float32")
-    names = {"activation": "sigmoid", "loss": "quadratic"}
-    for _ in range(20):
-        order = rng.permutation(len(labels))
-        layers = numpy_vectorised.train_epoch(layers, images, labels, order, 10, 3.0, **names)
-    (w1, b1), (w2, b2) = layers
-    a = 1 / (1 + np.exp(-(images.reshape(-1, 12) / 255 @ w1.T + b1)))
-    assert np.mean(np.argmax(a @ w2.T + b2, axis=1) == labels) == 1
-    assert w1.dtype == np.float32

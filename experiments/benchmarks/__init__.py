@@ -1,0 +1,1 @@
+"""The sections of `experiments.benchmark`: what is measured, how, and what is made of it."""

@@ -1,0 +1,1 @@
+"""What runs in a worker: modules whose `prepare` gives functions to be called and timed."""

@@ -1,0 +1,63 @@
+"""This project: its compiled epoch on its own data."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from digits_jax import data
+from digits_jax.config import Config, hyperparameters
+from digits_jax.data.dataset import Dataset, Splits
+from digits_jax.programs import compile_programs
+from experiments.benchmarks.competitors.scores import score
+from experiments.benchmarks.workers import Functions
+
+MNIST_TRAINING_SIZE = 60_000
+
+
+@functools.cache
+def tiled(train_size: int) -> Splits:
+    """MNIST with its training images from the front, repeated where more are asked for."""
+    splits = data.load("mnist", None, min(train_size, MNIST_TRAINING_SIZE), 0)
+    rows = np.arange(train_size) % MNIST_TRAINING_SIZE
+    train = Dataset(*(array[rows] for array in splits.train))
+    return splits._replace(train=train)
+
+
+@functools.cache
+def _on_device(train_size: int) -> Any:
+    splits = tiled(train_size)
+    return jax.device_put((splits.train, splits.test))
+
+
+def prepare(**settings: Any) -> Functions:
+    """The functions `epoch` and `score` of a run.
+
+    Args:
+        settings: of Config, without validation images.
+    """
+    if "hidden" in settings:
+        settings["hidden"] = tuple(settings["hidden"])
+    config = Config(validation_size=0, **settings)
+    programs = compile_programs(config, tiled(config.train_size))
+    train_set, test_set = _on_device(config.train_size)
+    numbers = jax.device_put(hyperparameters(config))
+    state = programs.init(numbers)
+
+    def start(seed: int) -> None:
+        nonlocal state
+        state = programs.init(jax.device_put(numbers._replace(seed=np.uint32(seed))))
+
+    def epoch() -> None:
+        nonlocal state
+        state, metrics = programs.epoch(numbers, state, train_set)
+        metrics.loss.block_until_ready()
+
+    def accuracy() -> float:
+        return float(programs.evaluate_test(state.params, test_set).accuracy)
+
+    return {
+        "epoch": epoch,
+        "score": functools.partial(score, start, epoch, accuracy),
+    }

@@ -1,0 +1,88 @@
+"""Times of competitors: taken in turn, after a warm-up, as medians with their range."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Unavailable(Exception):
+    """A competitor cannot run; the message says why, in a few words."""
+
+
+class Sample(NamedTuple):
+    """The time of one call, in seconds: by the clock, and of all cores together."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class Summary(NamedTuple):
+    """The median of `n` measurements and their range."""
+
+    median: float
+    minimum: float
+    maximum: float
+    n: int
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """The median and the range of at least one measurement."""
+    return Summary(statistics.median(values), min(values), max(values), len(values))
+
+
+def turn(
+    function: Callable[[], Any],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
+) -> Sample:
+    """The median time of a call among as many as fit into `seconds`, at least one.
+
+    The first does not count where there are others: it finds caches that somebody else has filled.
+
+    Args:
+        function: what to call; it returns when its result is there.
+        seconds: to spend.
+        clock: tells the time, in seconds.
+        cpu_clock: tells the time that all cores have spent on this process.
+    """
+    samples: list[Sample] = []
+    began = clock()
+    while not samples or clock() - began < seconds:
+        started, cpu_started = clock(), cpu_clock()
+        function()
+        samples.append(Sample(clock() - started, cpu_clock() - cpu_started))
+    counted = samples[1:] or samples
+    return Sample(*(statistics.median(column) for column in zip(*counted, strict=True)))
+
+
+def interleaved(
+    measures: Mapping[K, Callable[[], T]], rounds: int
+) -> tuple[dict[K, list[T]], dict[K, Unavailable]]:
+    """Calls every measure once a round, so that all meet the same machine.
+
+    Each round begins with the next one: nobody always follows the same.
+
+    Args:
+        measures: by name.
+        rounds: how often each is called.
+
+    Returns:
+        What each gave, without those that failed; and why those did, who take no further part.
+    """
+    results: dict[K, list[T]] = {name: [] for name in measures}
+    failures: dict[K, Unavailable] = {}
+    names = list(measures)
+    for number in range(rounds):
+        first = number % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            if name not in failures:
+                try:
+                    results[name].append(measures[name]())
+                except Unavailable as failure:
+                    failures[name] = failure
+    return {name: results[name] for name in names if name not in failures}, failures

@@ -1,0 +1,62 @@
+"""Who is measured when, and what is made of it; never how fast anything is."""
+
+import functools
+
+from experiments.benchmarks.timing import Sample, Summary, Unavailable, interleaved, summarise, turn
+
+
+def test_competitors_take_turns_and_none_always_follows_the_same():
+    calls = []
+    measures = {name: (lambda name=name: calls.append(name) or len(calls)) for name in "abc"}
+    results, failures = interleaved(measures, rounds=4)
+    assert failures == {}
+    assert "".join(calls) == "abcbcacababc"
+    assert results == {"a": [1, 6, 8, 10], "b": [2, 4, 9, 11], "c": [3, 5, 7, 12]}
+
+
+def test_no_competitors_make_no_results():
+    assert interleaved({}, rounds=3) == ({}, {})
+
+
+def test_who_fails_takes_no_further_part_and_the_others_go_on():
+    calls = []
+
+    def measure(name):
+        calls.append(name)
+        if name == "b" and calls.count("b") == 2:
+            raise Unavailable("worn out")
+        return len(calls)
+
+    measures = {name: functools.partial(measure, name) for name in "ab"}
+    results, failures = interleaved(measures, rounds=3)
+    assert results == {"a": [1, 4, 5]}
+    assert {name: str(failure) for name, failure in failures.items()} == {"b": "worn out"}
+
+
+def test_a_summary_is_median_and_range():
+    assert summarise([5.0, 1.0, 2.0, 40.0]) == Summary(3.5, 1.0, 40.0, 4)
+
+
+def timed(lengths, seconds):
+    """A turn of calls that take so long each, on two cores, by a clock of their own."""
+    now, calls = 0.0, 0
+
+    def function():
+        nonlocal now, calls
+        now += lengths[calls]
+        calls += 1
+
+    sample = turn(function, seconds, clock=lambda: now, cpu_clock=lambda: 2 * now)
+    return sample, calls
+
+
+def test_a_turn_without_time_to_spend_is_one_call():
+    assert timed([5.0, 1.0], seconds=0.0) == (Sample(5.0, 10.0), 1)
+
+
+def test_a_call_that_takes_longer_than_the_turn_counts():
+    assert timed([5.0, 1.0], seconds=3.0) == (Sample(5.0, 10.0), 1)
+
+
+def test_the_first_call_of_several_does_not_count():
+    assert timed([5.0, 1.0, 4.0, 2.0, 9.0], seconds=11.0) == (Sample(2.0, 4.0), 4)
