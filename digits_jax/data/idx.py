@@ -5,13 +5,11 @@ as big-endian 32-bit counts, then the elements in C order (Y. LeCun, C. Cortes a
 "The MNIST database of handwritten digits").
 """
 
-import gzip
 import math
 import os
 import struct
 import zlib
 from collections.abc import Callable
-from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +19,11 @@ from digits_jax.data.dataset import Dataset, Source
 UNSIGNED_BYTE = 0x08
 # Deflate cannot expand a byte to more than 1032 (RFC 1951: 258 bytes from two bits at best).
 DEFLATE_MAX_RATIO = 1032
-READ_SIZE = 1 << 20
+GZIP = 16 + zlib.MAX_WBITS  # to zlib: deflate data in a gzip header and trailer
 CLASS_NAMES_FILE = "labels.txt"
 
+# Gives the next bytes, at most so many; fewer at the end.
+Read = Callable[[int], bytes]
 ReadArray = Callable[[Path, int], np.ndarray]
 
 
@@ -55,34 +55,57 @@ def read_shape(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
         OSError: where the file cannot be opened.
     """
 
-    def zeros(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
-        return np.broadcast_to(np.uint8(0), _parse_header(stream, capacity, ndim))
+    def zeros(read: Read, capacity: int, ndim: int) -> np.ndarray:
+        return np.broadcast_to(np.uint8(0), _parse_header(read, capacity, ndim))
 
     return _open(Path(path), ndim, zeros)
 
 
-def _open(
-    path: Path, ndim: int, parse: Callable[[BufferedIOBase, int, int], np.ndarray]
-) -> np.ndarray:
+def _open(path: Path, ndim: int, parse: Callable[[Read, int, int], np.ndarray]) -> np.ndarray:
     size = path.stat().st_size
-    compressed = path.suffix == ".gz"
-    capacity = size * DEFLATE_MAX_RATIO if compressed else size
     try:
-        with gzip.open(path, "rb") if compressed else open(path, "rb") as stream:
-            return parse(stream, capacity, ndim)
-    except gzip.BadGzipFile as error:
-        raise ValueError(f"{path}: not a valid gzip file: {error}") from None
+        if path.suffix == ".gz":
+            return parse(_inflating(path.read_bytes()), size * DEFLATE_MAX_RATIO, ndim)
+        with open(path, "rb") as stream:
+            return parse(stream.read, size, ndim)
     except zlib.error as error:
-        raise ValueError(f"{path}: damaged gzip data: {error}") from None
+        raise ValueError(f"{path}: not a valid gzip file: {error}") from None
     except EOFError:
         raise ValueError(f"{path}: truncated: its gzip data ends too early") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _parse_header(stream: BufferedIOBase, capacity: int, ndim: int) -> tuple[int, ...]:
-    """Reads the shape of an IDX array; `stream` is of a file that can hold `capacity` bytes."""
-    magic = _read_at_most(stream, 4)
+def _inflating(compressed: bytes) -> Read:
+    """Reads what a gzip file holds, as a file's `read` would.
+
+    The module gzip reads 8 KiB at a time, and takes Python's lock back after each: beside a thread
+    that compiles it needs three times as long.
+    """
+    stream, rest = zlib.decompressobj(GZIP), compressed
+
+    def read(count: int) -> bytes:
+        nonlocal stream, rest
+        pieces: list[bytes] = []
+        while missing := count - sum(map(len, pieces)):
+            if stream.eof:
+                rest = stream.unused_data.lstrip(b"\0")  # padding, or another member
+                if not rest:
+                    break
+                stream = zlib.decompressobj(GZIP)
+            piece = stream.decompress(rest, missing)
+            rest = stream.unconsumed_tail
+            if not (piece or rest or stream.eof):
+                raise EOFError
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    return read
+
+
+def _parse_header(read: Read, capacity: int, ndim: int) -> tuple[int, ...]:
+    """Reads the shape of an IDX array from a file that can hold `capacity` bytes."""
+    magic = read(4)
     if len(magic) < 4:
         raise ValueError("truncated: no IDX header")
     zeros, element_type, dimensions = struct.unpack(">HBB", magic)
@@ -92,7 +115,7 @@ def _parse_header(stream: BufferedIOBase, capacity: int, ndim: int) -> tuple[int
         raise ValueError(f"element type 0x{element_type:02x}, expected 0x08 (unsigned byte)")
     if dimensions != ndim:
         raise ValueError(f"{dimensions} dimensions, expected {ndim}")
-    header = _read_at_most(stream, 4 * ndim)
+    header = read(4 * ndim)
     if len(header) < 4 * ndim:
         raise ValueError("truncated: the IDX header ends too early")
     shape = struct.unpack(f">{ndim}I", header)
@@ -107,33 +130,22 @@ def _described(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _parse(stream: BufferedIOBase, capacity: int, ndim: int) -> np.ndarray:
-    """Reads one IDX array from `stream`, whose file can hold `capacity` bytes at most."""
-    shape = _parse_header(stream, capacity, ndim)
+def _parse(read: Read, capacity: int, ndim: int) -> np.ndarray:
+    """Reads one IDX array from a file that can hold `capacity` bytes."""
+    shape = _parse_header(read, capacity, ndim)
     expected = math.prod(shape)
-    elements = _read_at_most(stream, expected)
+    elements = read(expected)
     if len(elements) < expected:
         raise ValueError(
             f"truncated: the header promises {_described(shape)} = {expected} bytes, "
             f"only {len(elements)} are there"
         )
-    if stream.read(1):
+    if read(1):
         raise ValueError(
             f"too long: more bytes follow the {_described(shape)} = {expected} that the header "
             "promises"
         )
-    return np.frombuffer(memoryview(elements).toreadonly(), np.uint8).reshape(shape)
-
-
-def _read_at_most(stream: BufferedIOBase, count: int) -> bytearray:
-    """Reads up to `count` bytes, in pieces: `stream.read(count)` would allocate them all first."""
-    pieces = bytearray()
-    while len(pieces) < count:
-        piece = stream.read(min(READ_SIZE, count - len(pieces)))
-        if not piece:
-            break
-        pieces += piece
-    return pieces
+    return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
 def read_folder(folder: str | os.PathLike[str], read_images: ReadArray = read) -> Source:
