@@ -78,6 +78,7 @@ def test_pytorch_eager_makes_the_plain_steps(mnist, update, rows):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's of its own functions
 @pytest.mark.parametrize("options", [None, {"cpp_wrapper": True}])
 def test_torch_compile_makes_the_plain_steps(mnist, options):
     torch_form_steps(mnist, update="compiled", rows="uint8", options=options)
