@@ -164,9 +164,29 @@ def any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.bool_(flag))))
 
 
-def make_mesh(axis: str, count: int | None = None) -> Mesh:
-    """The first `count` devices in one row, or all devices of all processes."""
-    devices = jax.devices()[:count]
+def smallest(number: int) -> int:
+    """The smallest of the numbers of all processes. Every process has to call it."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    return int(np.min(multihost_utils.process_allgather(np.int32(number))))
+
+
+def gather(tree: Tree) -> Tree:
+    """Arrays that lie in parts on a mesh, whole and on every host. Every process has to call it."""
+    if jax.process_count() == 1:
+        whole: Tree = jax.device_get(tree)
+        return whole
+    from jax.experimental import multihost_utils
+
+    whole = multihost_utils.process_allgather(tree, tiled=True)
+    return whole
+
+
+def make_mesh(axis: str, count: int | None = None, here: bool = False) -> Mesh:
+    """The first `count` devices in one row, or all: of all processes, or only of this one."""
+    devices = (jax.local_devices() if here else jax.devices())[:count]
     return jax.make_mesh((len(devices),), (axis,), axis_types=(AxisType.Auto,), devices=devices)
 
 

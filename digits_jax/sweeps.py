@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
-from digits_jax.distributed import make_mesh
+from digits_jax.distributed import gather, make_mesh, put, smallest
 from digits_jax.training import make_training
 
 NUMBERS = Hyperparameters._fields
@@ -155,10 +155,11 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
 
 def auto_chunk(configs: Sequence[Config], splits: Splits) -> int:
     """Runs that a device should train in one call: few on a CPU, as many as fit elsewhere."""
-    memory = jax.devices()[0].memory_stats()
+    memory = jax.local_devices()[0].memory_stats()
     if jax.default_backend() == "cpu" or memory is None:
         return CPU_CHUNK
-    return fitting_chunk(configs, splits, memory["bytes_limit"] - memory["bytes_in_use"])
+    free_bytes = memory["bytes_limit"] - memory["bytes_in_use"]
+    return smallest(fitting_chunk(configs, splits, free_bytes))
 
 
 def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) -> int:
@@ -169,7 +170,7 @@ def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) ->
 
     def program_bytes(runs: int) -> int:
         numbers = stack([configs[0]] * runs)
-        program = make_sweep(configs[0], splits, make_mesh(LANES, 1), vectorised=True)
+        program = make_sweep(configs[0], splits, make_mesh(LANES, 1, here=True), vectorised=True)
         data = (splits.train, splits.validation, splits.test)
         memory: Any = program.lower(numbers, np.array([runs]), data).compile().memory_analysis()
         return int(
@@ -186,7 +187,7 @@ def fitting_chunk(configs: Sequence[Config], splits: Splits, free_bytes: int) ->
 def sweep(
     configs: Sequence[Config], splits: Splits, chunk: int | None = None
 ) -> Iterator[tuple[list[int], Outcome, float]]:
-    """Trains runs that share a program, `chunk` on each device at a time.
+    """Trains runs that share a program, `chunk` on each device of all processes at a time.
 
     Args:
         configs: of one program, in the order to run them.
@@ -206,9 +207,7 @@ def sweep(
     if not vectorised:  # XLA makes no loop of a single place, but a program with other last bits
         places = max(2, places)
     program = make_sweep(configs[0], splits, mesh, vectorised)
-    data = jax.device_put(
-        (splits.train, splits.validation, splits.test), NamedSharding(mesh, COPIED)
-    )
+    data = put((splits.train, splits.validation, splits.test), NamedSharding(mesh, COPIED))
     for start in range(0, len(configs), at_once):
         indices = list(range(start, min(start + at_once, len(configs))))
         # Spread evenly. Places that stay empty hold the first run: every call is of one shape.
@@ -217,12 +216,12 @@ def sweep(
         rows = np.full(places * mesh.size, start)
         rows[slots] = indices
         counts = np.bincount(lane, minlength=mesh.size)
-        chosen = jax.device_put(
+        chosen = put(
             (jax.tree.map(operator.itemgetter(rows), numbers), counts), NamedSharding(mesh, BY_LANE)
         )
         if start == 0:
             compiled = program.lower(*chosen, data).compile()
         started = time.perf_counter()
-        outcome = jax.device_get(compiled(*chosen, data))
+        outcome = gather(compiled(*chosen, data))
         seconds = time.perf_counter() - started
         yield indices, jax.tree.map(operator.itemgetter(slots), outcome), seconds

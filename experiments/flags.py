@@ -83,6 +83,11 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
     return Config(**values | {"hidden": whole_numbers("hidden", parsed)})
 
 
+def data_settings(config: Config) -> dict[str, Any]:
+    """The arguments of `data.load`; every process of a job may have a folder of its own."""
+    return config.data_settings | ({"data_dir": FLAGS.data_dir} if FLAGS.data_dir else {})
+
+
 def whole_numbers(name: str, parsed: flags.FlagValues = FLAGS) -> tuple[int, ...]:
     """The value of a list flag as whole numbers.
 

@@ -92,8 +92,13 @@ def check_same_flags(job: Job) -> None:
             )
 
 
-def check_same_data(job: Job, splits: Splits) -> None:
+def check_same_data(job: Job, splits: Splits, number: int = 0) -> None:
     """Checks that every process has read the data of process 0, before anything is written.
+
+    Args:
+        job: the job.
+        splits: what this process has read.
+        number: of this check, where there are several.
 
     Raises:
         ValueError: in one line, where they differ.
@@ -101,9 +106,9 @@ def check_same_data(job: Job, splits: Splits) -> None:
     if job.processes == 1:
         return
     arrays = {f"{i}": np.asarray(array) for i, array in enumerate(jax.tree.leaves(splits[:3]))}
-    if distributed.share(job, "data", sha256(arrays)) != sha256(arrays):
+    if distributed.share(job, f"data {number}", sha256(arrays)) != sha256(arrays):
         raise ValueError(f"{job} has read other images or labels than process 0")
-    distributed.wait_for_all(job, "data")
+    distributed.wait_for_all(job, f"data {number}")
 
 
 @contextlib.contextmanager

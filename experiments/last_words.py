@@ -26,7 +26,8 @@ MEANINGS = {
 
 def translate(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The lines, a fatal message of jaxlib's coordination service as a single one."""
-    lines, heralds = iter(lines), False
+    lines = iter(lines)
+    preface: list[bytes] = []
     for line in lines:
         if fatal := FATAL.match(line):
             status = " ".join(b" ".join([fatal[1], *lines]).decode(errors="replace").split())
@@ -35,10 +36,13 @@ def translate(lines: Iterable[bytes]) -> Iterator[bytes]:
             meaning = meaning or "JAX ended this process"
             yield f"error: {meaning}: {textwrap.shorten(status, 200)}\n".encode()
             return
-        if LOGGED.match(line):
-            heralds = bool(PREFACE.match(line))
-        if not heralds:
+        if PREFACE.match(line) or (preface and not LOGGED.match(line)):
+            preface.append(line)
+        else:
+            yield from preface
+            preface = []
             yield line
+    yield from preface
 
 
 def listen() -> None:

@@ -12,7 +12,9 @@ import contextlib
 import csv
 import dataclasses
 import functools
+import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,12 +25,15 @@ import numpy as np
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from digits_jax import canvas, data, runs, sweeps
+from digits_jax import canvas, data, distributed, runs, sweeps
 from digits_jax.config import Config
+from digits_jax.distributed import Job
 from digits_jax.files import write_atomically
-from experiments import compilation_cache, devices, flags, sweep_figures, sweep_summary
+from experiments import compilation_cache, devices, flags, job, sweep_figures, sweep_summary
 
 RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
+# What the results depend on.
+FLAG_NAMES = (*(field.name for field in dataclasses.fields(Config)), "seeds", "vary")
 OUTCOME_COLUMNS = (
     "train_loss",
     "train_accuracy",
@@ -54,6 +59,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", module_name="sweep")
     devices.define_cpu_devices("CPU lanes; auto: one a core", "sweep")
     absl_flags.DEFINE_bool("resume", False, "go on with the sweep in workdir", module_name="sweep")
+    job.define()
 
 
 def parse_vary(texts: Sequence[str], seed: int) -> dict[str, list[Any]]:
@@ -127,8 +133,7 @@ def take_up_flags(directory: Path) -> None:
     if not (path.is_file() and (directory / RESULTS_FILE).is_file()):
         raise ValueError(f"{directory} holds no sweep to resume")
     recorded = path.read_text().splitlines()
-    names = [*(field.name for field in dataclasses.fields(Config)), "seeds", "vary"]
-    for name in names:
+    for name in FLAG_NAMES:
         flag = flags.FLAGS[name]
         there = [line for line in recorded if line.startswith(f"--{name}=")]
         if flag.present and flag.serialize().split("\n") != there:
@@ -137,8 +142,15 @@ def take_up_flags(directory: Path) -> None:
                 f"{given} contradicts {' '.join(there) or f'{name} unset'} of the sweep in "
                 f"{directory}"
             )
-        flag.unparse()
-    flags.FLAGS(["sweep", f"--flagfile={path}"])
+    put_flags(recorded)
+
+
+def put_flags(lines: Sequence[str]) -> None:
+    """Sets the flags of a sweep as its flags.txt, or process 0, has them."""
+    for name in FLAG_NAMES:
+        if name != "data_dir":
+            flags.FLAGS[name].unparse()
+    flags.FLAGS(["sweep", *lines])
 
 
 def open_results(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
@@ -190,18 +202,42 @@ def chunk_size() -> int | None:
 
 
 class Sweep(NamedTuple):
-    """What a sweep is to do, and where."""
+    """What a sweep is to do, and where; in a job, process 0 alone has a directory."""
 
-    directory: Path
+    directory: Path | None
     varied: dict[str, list[Any]]
     configs: list[Config]
     chunk: int | None
-    finished: dict[int, dict[str, str]]
+    finished: set[int]
 
 
-def prepare(held: contextlib.ExitStack) -> Sweep:
+def prepare(held: contextlib.ExitStack, here: Job) -> Sweep:
     """Checks all flags and data, and takes hold of the folder, before anything runs."""
+    job.check_same_flags(here)
     devices.use_cpu_devices(auto=devices.cores())
+    directory = find_directory() if here.is_primary else None
+    recorded = distributed.share(here, "sweep", sweep_flags()).splitlines()
+    if flags.FLAGS.resume and directory is None:
+        # This process may keep its data elsewhere.
+        own = "--data_dir=" if flags.FLAGS.data_dir else None
+        put_flags([line for line in recorded if not (own and line.startswith(own))])
+    base, chunk = flags.config(), chunk_size()
+    varied = parse_vary(flags.FLAGS.vary, base.seed)
+    seeds = range(base.seed, base.seed + flags.FLAGS.seeds)
+    configs = sweeps.combinations(base, varied, seeds)
+    for indices in sweeps.programs(configs):
+        splits = load(configs[indices[0]])
+        job.check_same_data(here, splits, indices[0])
+    finished: list[int] = []
+    if directory:
+        columns = ("run", *varied, "seed", *OUTCOME_COLUMNS)
+        finished = take_directory(held, directory, columns)
+    finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))
+    return Sweep(directory, varied, configs, chunk, set(finished))
+
+
+def find_directory() -> Path:
+    """The folder of the sweep that the flags name; with `--resume`, its flags are taken over."""
     if flags.FLAGS.resume and (flags.FLAGS.workdir is None or flags.FLAGS.overwrite):
         raise ValueError("--resume needs --workdir=SWEEP, and no --overwrite")
     directory = flags.workdir("sweep")
@@ -209,28 +245,33 @@ def prepare(held: contextlib.ExitStack) -> Sweep:
         take_up_flags(directory)
     else:
         runs.check_directory(directory, flags.FLAGS.overwrite)
-    base, chunk = flags.config(), chunk_size()
-    varied = parse_vary(flags.FLAGS.vary, base.seed)
-    seeds = range(base.seed, base.seed + flags.FLAGS.seeds)
-    configs = sweeps.combinations(base, varied, seeds)
-    for indices in sweeps.programs(configs):
-        load(configs[indices[0]])
+    return directory
+
+
+def take_directory(
+    held: contextlib.ExitStack, directory: Path, columns: Sequence[str]
+) -> list[int]:
+    """Makes the folder of a sweep, held by `held`, and gives the runs that it holds already."""
     held.enter_context(runs.locked(directory))
     if not flags.FLAGS.resume:
         files = (runs.FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE, *sweep_figures.PATTERNS)
         runs.clear_directory(directory, flags.FLAGS.overwrite, files)
         write_atomically(directory / runs.FLAGS_FILE, sweep_flags().encode())
-    columns = ("run", *varied, "seed", *OUTCOME_COLUMNS)
-    finished = open_results(directory / RESULTS_FILE, columns)
-    return Sweep(directory, varied, configs, chunk, finished)
+    return list(open_results(directory / RESULTS_FILE, columns))
 
 
 def train(plan: Sweep) -> None:
     """Trains what is not finished, and appends a row a run to results.csv."""
-    _, varied, configs, chunk, finished = plan
+    directory, varied, configs, chunk, finished = plan
     with (
-        open(plan.directory / RESULTS_FILE, "a") as file,
-        tqdm(total=len(configs), initial=len(finished), unit="run", disable=None) as bar,
+        # In a job process 0 alone writes.
+        open(directory / RESULTS_FILE if directory else os.devnull, "a") as file,
+        tqdm(
+            total=len(configs),
+            initial=len(finished),
+            unit="run",
+            disable=None if directory else True,
+        ) as bar,
     ):
         for indices in sweeps.programs(configs):
             waiting = [index for index in indices if index not in finished]
@@ -249,13 +290,12 @@ def train(plan: Sweep) -> None:
                 bar.update(len(positions))
 
 
-def finish(plan: Sweep) -> str:
+def finish(directory: Path, varied: list[str]) -> str:
     """Writes summary and figures, and gives what is to be printed."""
-    with open(plan.directory / RESULTS_FILE, newline="") as file:
+    with open(directory / RESULTS_FILE, newline="") as file:
         rows = list(csv.DictReader(file))
-    varied = list(plan.varied)
     table = sweep_summary.summarise(rows, varied)
-    write_atomically(plan.directory / SUMMARY_FILE, sweep_summary.as_csv(table).encode())
+    write_atomically(directory / SUMMARY_FILE, sweep_summary.as_csv(table).encode())
     lines = [sweep_summary.as_text(table, varied)]
     diverged = sum(not math.isfinite(float(row["train_loss"])) for row in rows)
     if diverged:
@@ -267,32 +307,34 @@ def finish(plan: Sweep) -> str:
         lines.append(f"no figures: {error}")
     else:
         for name, png in sweep_figures.draw(rows, table, varied).items():
-            write_atomically(plan.directory / name, png)
+            write_atomically(directory / name, png)
             written.append(name)
-    return "\n".join([*lines, f"files  {plan.directory}: {', '.join(written)}"])
+    return "\n".join([*lines, f"files  {directory}: {', '.join(written)}"])
 
 
 def main() -> None:
     compilation_cache.use()
-    with contextlib.ExitStack() as held:
+    with job.joined() as here, contextlib.ExitStack() as held:
         with flags.user_errors(ValueError, OSError):
-            plan = prepare(held)
+            plan = prepare(held, here)
         try:
             with flags.user_errors(OSError):
                 train(plan)
-                print(finish(plan))
+                if plan.directory:
+                    print(finish(plan.directory, list(plan.varied)))
         except KeyboardInterrupt:
-            print(
-                "stopped; to go on: python -m experiments.sweep --resume "
-                f"--workdir={shlex.quote(str(plan.directory))}",
-                file=sys.stderr,
-            )
+            if plan.directory:
+                print(
+                    "stopped; to go on: python -m experiments.sweep --resume "
+                    f"--workdir={shlex.quote(str(plan.directory))}",
+                    file=sys.stderr,
+                )
             sys.exit(130)
 
 
 def load(config: Config) -> data.Splits:
     """The data of a run, read once for all runs that share it."""
-    return _load(**config.data_settings)
+    return _load(**flags.data_settings(config))
 
 
 _load = functools.lru_cache(maxsize=2)(data.load)

@@ -156,13 +156,8 @@ def check_profile(epochs: int) -> None:
 
 
 def load(config: Config, write_events: bool) -> Loaded:
-    """Loads the data of a run, and compiles its programs meanwhile where the files tell the shapes.
-
-    Every process of a job may have the data in a folder of its own.
-    """
-    settings = config.data_settings
-    if flags.FLAGS.data_dir:
-        settings["data_dir"] = flags.FLAGS.data_dir
+    """The data of a run; its programs compile meanwhile, where the files tell the shapes."""
+    settings = flags.data_settings(config)
 
     def timed_load() -> tuple[data.Splits, float]:
         started = time.perf_counter()

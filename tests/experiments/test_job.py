@@ -223,6 +223,52 @@ def test_mistakes_end_all_processes(start, flags, tmp_path, tiny_split, write_id
     assert not (tmp_path / "run" / runs.SUMMARY_FILE).exists()
 
 
+@pytest.fixture
+def sweep(flags):
+    """Flags of a sweep of two programs, of runs that take some tenths of a second."""
+    vary = ("--vary=learning_rate=0.1,0.3", "--vary=hidden=4,6x5")
+    return (*flags, "--batch_size=1", "--epochs=200", *vary, "--seeds=4", "--chunk=1")
+
+
+def results(folder):
+    with open(folder / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return sorted([value for name, value in row.items() if name != "seconds"] for row in rows)
+
+
+def test_a_sweep_of_two_processes_is_the_sweep_of_two_lanes(start, run_module, flags, tmp_path):
+    sweep = (*flags, "--vary=learning_rate=0.1,0.3", "--seeds=3", "--epochs=2")
+    job = ("--cpu_devices=1", f"--workdir={tmp_path / 'job'}")
+    out = finish(start(2, *sweep, *job, module="experiments.sweep"))
+    assert "recommended: best by validation" in out
+    one = ("--cpu_devices=2", f"--workdir={tmp_path / 'one'}")
+    assert run_module("experiments.sweep", *sweep, *one).stdout.count("\n") == out.count("\n")
+    assert results(tmp_path / "job") == results(tmp_path / "one")
+    assert len(results(tmp_path / "job")) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_sweep_goes_on_in_a_job(start, run_module, sweep, tmp_path, killed):
+    run = tmp_path / "job"
+    given = ("--cpu_devices=1", f"--workdir={run}")
+    job = start(2, *sweep, *given, module="experiments.sweep")
+    deadline = time.monotonic() + 60
+    while not (run / "results.csv").exists() or len(results(run)) < 2:
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in job), [p.communicate() for p in job]
+        time.sleep(0.01)
+    job[killed].kill()
+    (line,) = fail([job[1 - killed]], seconds=15)
+    assert " lost " in line
+    done = len(results(run))
+    assert 2 <= done < 16
+    finish(start(2, "--resume", *given, module="experiments.sweep"))
+    alone = ("--cpu_devices=2", f"--workdir={tmp_path / 'alone'}")
+    assert run_module("experiments.sweep", *sweep, *alone).returncode == 0
+    assert results(run) == results(tmp_path / "alone")
+
+
 @pytest.mark.slow
 def test_slurm_is_detected(flags, tmp_path):
     """By what srun sets for each of its tasks; the port is of the job's number."""
