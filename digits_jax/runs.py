@@ -2,21 +2,20 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from digits_jax import checkpoints, data_parallel, export, history, tensorboard
+from digits_jax import checkpoints, data_parallel, directories, export, history, tensorboard
 from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
@@ -38,7 +37,6 @@ FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
 RUN_FILES = (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE)
 CHECKPOINTS, PROFILE = "checkpoints", "profile"
-LOCK_FILE = ".lock"
 PACKAGES = ("digits_jax", "jax", "jaxlib", "optax", "numpy")
 
 
@@ -54,68 +52,15 @@ class Stopped(Exception):
         self.epoch = epoch
 
 
-def check_directory(directory: Path, overwrite: bool) -> None:
-    """Checks that a run may write into `directory`, which need not exist.
-
-    Raises:
-        ValueError: where it is not a folder, or not empty and `overwrite` is false.
-    """
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is not a folder")
-    if overwrite or not directory.exists():
-        return
-    if any(path.name != LOCK_FILE for path in directory.iterdir()):
-        raise ValueError(f"{directory} is not empty: choose another workdir, or give --overwrite")
-
-
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Makes `directory` and holds it: no second run writes into it meanwhile.
-
-    The kernel lets go of it when the process ends, however it ends.
-
-    Raises:
-        ValueError: where another process holds it.
-        OSError: where it cannot be made.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / LOCK_FILE, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another run is writing into {directory}") from None
-        yield
-
-
-def clear_directory(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
-    """Makes `directory`; with `overwrite`, removes the files of an earlier run and nothing else.
-
-    Args:
-        directory: the folder.
-        overwrite: whether it may hold files already.
-        names: files that are removed, as glob patterns, and what was half-written of them.
-
-    Raises:
-        ValueError: as `check_directory`.
-        OSError: where it cannot be made.
-    """
-    check_directory(directory, overwrite)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        for pattern in (name, f".{name}.*.tmp"):
-            for path in directory.glob(pattern):
-                path.unlink()
-
-
 def prepare_directory(directory: Path, overwrite: bool) -> None:
     """Makes the directory of a run; with `overwrite`, removes an earlier run and nothing else.
 
     Raises:
-        ValueError: as `check_directory`.
+        ValueError: as `directories.check`.
         OSError: where it cannot be made.
     """
     # The flags first: what is left without them is no run that could be resumed.
-    clear_directory(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
+    directories.clear(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
     for name in (CHECKPOINTS, PROFILE):
         if (directory / name).is_dir():
             shutil.rmtree(directory / name)

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from digits_jax import canvas, runs
+from digits_jax import canvas, directories
 from digits_jax.files import write_atomically
 from experiments import STARTED, flags
 from experiments.benchmarks import (
@@ -186,7 +186,7 @@ def main() -> None:
         check_names()
         check_numbers()
         directory = flags.workdir("benchmark")
-        runs.clear_directory(directory, values.overwrite, FILES)
+        directories.clear(directory, values.overwrite, FILES)
     load = os.getloadavg()[0]
     with flags.user_errors(Unavailable), workers.started() as worker:
         workers.prepare(worker, "device", workers.competitor("device"))

@@ -12,7 +12,7 @@ import time
 
 from absl import flags as absl_flags
 
-from digits_jax import canvas, data, runs
+from digits_jax import canvas, data, directories
 from digits_jax.files import write_atomically
 from experiments import STARTED, flags
 from experiments.comparison import figures, problem, report, tables
@@ -104,9 +104,9 @@ def main() -> None:
         chosen = settings()
         dataclasses.replace(config, seed=config.seed + chosen.seeds - 1)  # the last must be one
         directory = flags.workdir("comparison")
-        runs.check_directory(directory, values.overwrite)
+        directories.check(directory, values.overwrite)
         splits = data.load(config.dataset, config.data_dir, config.train_size, 0)
-        runs.clear_directory(directory, values.overwrite, FILES)
+        directories.clear(directory, values.overwrite, FILES)
 
     found = tables.compute(config, splits, sweeps, chosen)
     pictures = figures.draw(found, sweeps, (found.cost[0].network, config.batch_size))

@@ -25,7 +25,7 @@ import numpy as np
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from digits_jax import canvas, data, distributed, runs, sweeps
+from digits_jax import canvas, data, directories, distributed, runs, sweeps
 from digits_jax.config import Config
 from digits_jax.distributed import Job
 from digits_jax.files import write_atomically
@@ -244,7 +244,7 @@ def find_directory() -> Path:
     if flags.FLAGS.resume:
         take_up_flags(directory)
     else:
-        runs.check_directory(directory, flags.FLAGS.overwrite)
+        directories.check(directory, flags.FLAGS.overwrite)
     return directory
 
 
@@ -252,10 +252,10 @@ def take_directory(
     held: contextlib.ExitStack, directory: Path, columns: Sequence[str]
 ) -> list[int]:
     """Makes the folder of a sweep, held by `held`, and gives the runs that it holds already."""
-    held.enter_context(runs.locked(directory))
+    held.enter_context(directories.locked(directory))
     if not flags.FLAGS.resume:
         files = (runs.FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE, *sweep_figures.PATTERNS)
-        runs.clear_directory(directory, flags.FLAGS.overwrite, files)
+        directories.clear(directory, flags.FLAGS.overwrite, files)
         write_atomically(directory / runs.FLAGS_FILE, sweep_flags().encode())
     return list(open_results(directory / RESULTS_FILE, columns))
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from digits_jax import checkpoints, data, distributed, runs, tensorboard
+from digits_jax import checkpoints, data, directories, distributed, runs, tensorboard
 from digits_jax.checkpoints import Checkpoint
 from digits_jax.config import Config
 from digits_jax.distributed import Job
@@ -95,7 +95,7 @@ def start_run(held: contextlib.ExitStack, here: Job) -> Start:
     flags.FLAGS["shards"].value = devices.use_shards(flags.FLAGS.shards, here)
     config = flags.config()
     if flags.FLAGS.workdir is not None and here.is_primary:
-        runs.check_directory(flags.workdir(""), flags.FLAGS.overwrite)
+        directories.check(flags.workdir(""), flags.FLAGS.overwrite)
     check_profile(config.epochs)
     loaded = load(config, flags.FLAGS.tensorboard)
     job.check_same_data(here, loaded.splits)
@@ -105,7 +105,7 @@ def start_run(held: contextlib.ExitStack, here: Job) -> Start:
     if not here.is_primary:
         return Start(stored, loaded, None, None)
     directory = flags.workdir(run_name(config, loaded.splits))
-    held.enter_context(runs.locked(directory))
+    held.enter_context(directories.locked(directory))
     runs.prepare_directory(directory, flags.FLAGS.overwrite)
     return Start(stored, loaded, directory, None)
 
@@ -142,7 +142,7 @@ def find_run(held: contextlib.ExitStack) -> tuple[Path, resume.Stored | None]:
     stored = resume.read(directory)
     if stored.tensorboard:
         tensorboard.check_installed()
-    held.enter_context(runs.locked(directory))
+    held.enter_context(directories.locked(directory))
     if runs.is_finished(stored.config, directory):
         print(f"{directory} is finished: {stored.config.epochs} epochs")
         return directory, None

@@ -185,25 +185,6 @@ def test_a_run_is_finished_with_the_summary_of_its_config(tmp_path):
     assert not runs.is_finished(CONFIG, tmp_path)
 
 
-def test_a_directory_is_held_by_one(tmp_path):
-    directory = tmp_path / "new"
-    with runs.locked(directory):
-        runs.prepare_directory(directory, overwrite=False)
-        with (
-            pytest.raises(ValueError, match="another run is writing into"),
-            runs.locked(directory),
-        ):
-            pass
-    with runs.locked(directory):
-        pass
-
-
-def test_a_directory_with_something_in_it_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="not empty"):
-        runs.prepare_directory(tmp_path, overwrite=False)
-
-
 def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     for name in (runs.FLAGS_FILE, runs.METRICS_FILE, runs.SUMMARY_FILE, runs.MODEL_FILE):
@@ -214,10 +195,3 @@ def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
         (tmp_path / folder / "1").mkdir(parents=True)
     runs.prepare_directory(tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_file_is_not_a_directory(tmp_path):
-    path = tmp_path / "file"
-    path.touch()
-    with pytest.raises(ValueError, match="is not a folder"):
-        runs.prepare_directory(path, overwrite=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from digits_jax import runs
+from digits_jax import directories, runs
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 60
@@ -256,7 +256,7 @@ def test_a_second_signal_ends_at_once_and_a_second_run_is_refused(start, tmp_pat
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=2)
     assert process.returncode == 128 + signal.SIGTERM
-    with runs.locked(run):  # the kernel let go of the lock
+    with directories.locked(run):  # the kernel let go of the lock
         pass
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from digits_jax import runs
+from digits_jax import directories
 from digits_jax.config import Config
 from experiments import sweep, sweep_figures, sweep_summary
 
@@ -96,7 +96,7 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     assert without_seconds(rows(killed)) == without_seconds(rows(whole))
     assert rows(killed)[: len(done)] == done
 
-    with runs.locked(killed):
+    with directories.locked(killed):
         refused = run_module("experiments.sweep", "--resume", f"--workdir={killed}")
     assert refused.returncode == 1
     assert "another run is writing into" in refused.stderr

@@ -1,0 +1,61 @@
+"""Folders of results: checked before they are written into, held by one process, cleared."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+LOCK_FILE = ".lock"
+
+
+def check(directory: Path, overwrite: bool) -> None:
+    """Checks that a script may write into `directory`, which need not exist.
+
+    Raises:
+        ValueError: where it is not a folder, or not empty and `overwrite` is false.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"{directory} is not a folder")
+    if overwrite or not directory.exists():
+        return
+    if any(path.name != LOCK_FILE for path in directory.iterdir()):
+        raise ValueError(f"{directory} is not empty: choose another workdir, or give --overwrite")
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Makes `directory` and holds it: no second process writes into it meanwhile.
+
+    The kernel lets go of it when the process ends, however it ends.
+
+    Raises:
+        ValueError: where another process holds it.
+        OSError: where it cannot be made.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / LOCK_FILE, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is writing into {directory}") from None
+        yield
+
+
+def clear(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
+    """Makes `directory`; with `overwrite`, removes the files of an earlier run and nothing else.
+
+    Args:
+        directory: the folder.
+        overwrite: whether it may hold files already.
+        names: files that are removed, as glob patterns, and what was half-written of them.
+
+    Raises:
+        ValueError: as `check`.
+        OSError: where it cannot be made.
+    """
+    check(directory, overwrite)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        for pattern in (name, f".{name}.*.tmp"):
+            for path in directory.glob(pattern):
+                path.unlink()
