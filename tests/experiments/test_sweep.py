@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from digits_jax import directories
-from digits_jax.config import Config
-from experiments import sweep, sweep_figures, sweep_summary
+from experiments import sweep_figures, sweep_summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,38 +133,6 @@ def test_a_mistake_gives_one_line_before_anything_runs(
     assert not (tmp_path / "sweep").exists()
 
 
-def test_values_are_parsed_by_the_type_of_their_field():
-    varied = sweep.parse_vary(
-        ["hidden=10,30,128x64", "epochs=1,2", "activation=relu,tanh", "weight_decay=0,1e-3"], seed=0
-    )
-    assert varied == {
-        "hidden": [(10,), (30,), (128, 64)],
-        "epochs": [1, 2],
-        "activation": ["relu", "tanh"],
-        "weight_decay": [0.0, 1e-3],
-    }
-
-
-def test_drawn_values_lie_in_their_interval_and_repeat():
-    (drawn,) = sweep.parse_vary(["learning_rate=log:0.01:10:200"], seed=1).values()
-    assert len(drawn) == 200
-    assert 0.01 <= min(drawn) < 0.02
-    assert 5 < max(drawn) <= 10
-    assert 80 < sum(value < 10**-0.5 for value in drawn) < 120  # half of them below the middle
-    assert drawn == sweep.parse_vary(["learning_rate=log:0.01:10:200"], seed=1)["learning_rate"]
-    (drawn,) = sweep.parse_vary(["momentum=uniform:0.5:0.9:50"], seed=1).values()
-    assert len(drawn) == 50
-    assert all(0.5 <= value <= 0.9 for value in drawn)
-
-
-@pytest.mark.parametrize(
-    "text", ["log:0:1:5", "log:1:0.5:5", "uniform:0:1:0", "log:1:2", "uniform:a:b:c"]
-)
-def test_an_interval_that_cannot_be(text):
-    with pytest.raises(ValueError, match=re.escape(f"vary=learning_rate={text}")):
-        sweep.parse_vary([f"learning_rate={text}"], seed=0)
-
-
 def test_the_confidence_interval_is_students():
     # Student's own example: the extra hours of sleep of ten patients (Biometrika, 1908).
     hours = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
@@ -191,11 +157,6 @@ def test_where_some_runs_have_no_validation_images_figures_show_the_test_split()
     figures = sweep_figures.draw(rows, table, ["validation_size"])
     assert set(figures) == {"distribution.png", "against-validation_size.png"}
     assert "90.00 +- 0.00 %" in sweep_summary.as_text(table, ["validation_size"])
-
-
-def test_drawn_whole_numbers_that_coincide_are_one_value():
-    (drawn,) = sweep.parse_vary(["batch_size=uniform:1:3:50"], seed=0).values()
-    assert drawn == [1, 2]
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():
@@ -232,9 +193,3 @@ def test_without_validation_no_setting_is_recommended():
     )
     assert table[0]["recommended"] is False
     assert table[0]["n"] == 2
-
-
-def test_a_varied_field_may_be_any_but_the_seed():
-    assert Config().seed == 0
-    with pytest.raises(ValueError, match="vary=seed=1: expected"):
-        sweep.parse_vary(["seed=1"], seed=0)

@@ -1,0 +1,64 @@
+"""The values of what a sweep varies: listed, or drawn at random."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from digits_jax.config import Config
+
+
+def parse(texts: Sequence[str], seed: int) -> dict[str, list[Any]]:
+    """The values of each varied field.
+
+    Args:
+        texts: as in `learning_rate=0.3,1,3` or `learning_rate=log:0.01:10:20`.
+        seed: of the values drawn for `log` (log-uniform) and `uniform`.
+
+    Raises:
+        ValueError: in one line, where a field is unknown, or a value not of its type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    varied: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if name not in fields or name in ("seed", "shards") or not (equals and values):
+            known = ", ".join(sorted(set(fields) - {"seed", "shards"}))
+            raise ValueError(f"vary={text}: expected FIELD=VALUES with a field among {known}")
+        if name in varied:
+            raise ValueError(f"vary={text}: {name} is varied twice")
+        kind = fields[name].type
+        try:
+            if values.startswith(("log:", "uniform:")):
+                varied[name] = _draw(values, np.random.default_rng([seed, len(varied)]), kind)
+            else:
+                varied[name] = [_value(value, kind) for value in values.split(",")]
+        except ValueError as error:
+            raise ValueError(f"vary={text}: {error}") from None
+        if len(set(varied[name])) < len(varied[name]):
+            raise ValueError(f"vary={text}: a value stands there twice")
+    return varied
+
+
+def _value(text: str, kind: Any) -> Any:
+    if kind in (int, float):
+        return kind(text)
+    if kind == tuple[int, ...]:
+        return tuple(int(units) for units in text.split("x"))
+    return text
+
+
+def _draw(text: str, rng: np.random.Generator, kind: Any) -> list[Any]:
+    distribution, *numbers = text.split(":")
+    if kind not in (int, float) or len(numbers) != 3:
+        raise ValueError(f"expected {distribution}:LOW:HIGH:N, for a field that is a number")
+    low, high, count = float(numbers[0]), float(numbers[1]), int(numbers[2])
+    if not (low < high and count > 0 and (distribution == "uniform" or low > 0)):
+        raise ValueError("expected LOW below HIGH, N above 0, and LOW above 0 for log")
+    if distribution == "log":
+        drawn = np.exp(rng.uniform(np.log(low), np.log(high), count))
+    else:
+        drawn = rng.uniform(low, high, count)
+    # Four digits: enough to be apart, few enough to be read. Whole numbers may coincide.
+    return list(dict.fromkeys(kind(float(f"{value:.4g}")) for value in sorted(drawn)))
