@@ -101,6 +101,11 @@ class Config:
                 f"batch_size={_nearest_multiple(self.batch_size, self.shards)} and "
                 f"train_size={_nearest_multiple(self.train_size, self.shards)}"
             )
+        if self.total_steps >= 2**31:
+            raise ValueError(
+                f"batch_size={self.batch_size} and epochs={self.epochs}: {self.total_steps} "
+                f"updates are more than the {2**31 - 1} that 32 bits count"
+            )
         if self.gradients == "manual" and ACTIVATIONS[self.activation].derivative is None:
             derived = ", ".join(
                 name for name, activation in ACTIVATIONS.items() if activation.derivative

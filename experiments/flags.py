@@ -18,7 +18,17 @@ from digits_jax.config import Config
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 # In the order in which --help shows them; a flag's group is its absl module.
-GROUPS = ("data", "network", "training", "sweep", "comparison", "benchmark", "run", "hosts")
+GROUPS = (
+    "data",
+    "network",
+    "training",
+    "sweep",
+    "comparison",
+    "benchmark",
+    "scaling",
+    "run",
+    "hosts",
+)
 
 
 def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:

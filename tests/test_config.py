@@ -45,6 +45,10 @@ def test_the_defaults_are_the_classic_run():
         ),
         ({"shards": 3, "batch_size": 11, "train_size": 1}, "batch_size=11 is larger"),
         ({"shards": 16, "batch_size": 1, "train_size": 100}, "are batch_size=16 and train_size=96"),
+        (
+            {"train_size": 10**9, "epochs": 22},
+            "batch_size=10 and epochs=22: 2200000000 updates are more than the 2147483647",
+        ),
         ({"schedule": "warmup_cosine", "epochs": 1}, "warmup_epochs=1 must be less than epochs=1"),
     ],
 )
