@@ -106,7 +106,7 @@ def test_the_table_is_printed(run_module, assert_one_line_error):
     assert len(table) == 4
     assert len({line.count("|") for line in table}) == 1
     assert table[2].startswith("| 8 | 1,000,000,000 | 98.5 GB | ")
-    process = run_module("experiments.scaling", "--devices=64")
+    process = run_module("experiments.scaling", "--devices=64", "--batch_size=10")
     assert_one_line_error(
         process, "must divide by shards=64: the nearest that do are batch_size=64"
     )
