@@ -137,6 +137,7 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Turns exceptions that a user's input causes into one line on stderr and exit status 1."""
     try:
         yield
+        sys.stdout.flush()
     except BrokenPipeError:  # as of `... | head -1`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -176,7 +177,8 @@ def _parse_flags_alone(argv: list[str]) -> list[str]:
 
 def _parse(argv: list[str]) -> list[str]:
     if HELP_FLAGS.intersection(argv[1:]):
-        print(_help())
+        with user_errors():
+            print(_help(), flush=True)
         sys.exit(0)
     try:
         rest = FLAGS(argv)
