@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from absl import flags as absl_flags
 from tqdm import tqdm
 
@@ -28,21 +29,20 @@ from digits_jax import canvas, data, directories, distributed, runs, sweeps
 from digits_jax.config import Config
 from digits_jax.distributed import Job
 from digits_jax.files import write_atomically
-from experiments import compilation_cache, devices, flags, job, sweep_figures, sweep_summary, vary
+from experiments import (
+    compilation_cache,
+    devices,
+    flags,
+    job,
+    sweep_figures,
+    sweep_results,
+    sweep_summary,
+    vary,
+)
 
 RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
 # What the results depend on.
 FLAG_NAMES = (*(field.name for field in dataclasses.fields(Config)), "seeds", "vary")
-OUTCOME_COLUMNS = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "test_errors",
-    "seconds",
-)
 
 
 def define_flags() -> None:
@@ -97,44 +97,6 @@ def put_flags(lines: Sequence[str]) -> None:
     flags.FLAGS(["sweep", *lines])
 
 
-def open_results(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
-    """Makes results.csv, or drops an incomplete last line of it; gives the rows by their run."""
-    rows: dict[int, dict[str, str]] = {}
-    text = path.read_text() if path.exists() else ""
-    complete = text[: text.rfind("\n") + 1]
-    for row in csv.DictReader(complete.splitlines()):
-        rows[int(row["run"])] = row
-    if not complete:
-        complete = ",".join(columns) + "\n"
-    if complete != text:
-        write_atomically(path, complete.encode())
-    return rows
-
-
-def result_rows(
-    outcome: sweeps.Outcome, validation_size: int, test_size: int, seconds: float
-) -> list[list[str]]:
-    """The outcome columns of each run of a finished call."""
-    rows = []
-    for run in range(len(outcome.test_errors)):
-        validation = ["", ""]
-        if outcome.validation_loss is not None and outcome.validation_errors is not None:
-            accuracy = 1 - int(outcome.validation_errors[run]) / validation_size
-            validation = [str(outcome.validation_loss[run]), f"{accuracy:.6g}"]
-        rows.append(
-            [
-                str(outcome.train_loss[run]),
-                str(outcome.train_accuracy[run]),
-                *validation,
-                str(outcome.test_loss[run]),
-                f"{1 - int(outcome.test_errors[run]) / test_size:.6g}",
-                str(outcome.test_errors[run]),
-                f"{seconds:.4g}",
-            ]
-        )
-    return rows
-
-
 def chunk_size() -> int | None:
     """Runs that a device trains in one call; `None` for auto."""
     text: str = flags.FLAGS.chunk
@@ -174,7 +136,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Sweep:
         job.check_same_data(here, splits, indices[0])
     finished: list[int] = []
     if directory:
-        columns = ("run", *varied, "seed", *OUTCOME_COLUMNS)
+        columns = ("run", *varied, "seed", *sweep_results.OUTCOME_COLUMNS)
         finished = take_directory(held, directory, columns)
     finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))
     return Sweep(directory, varied, configs, chunk, set(finished))
@@ -201,12 +163,13 @@ def take_directory(
         files = (runs.FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE, *sweep_figures.PATTERNS)
         directories.clear(directory, flags.FLAGS.overwrite, files)
         write_atomically(directory / runs.FLAGS_FILE, sweep_flags().encode())
-    return list(open_results(directory / RESULTS_FILE, columns))
+    return list(sweep_results.read_or_make(directory / RESULTS_FILE, columns))
 
 
-def train(plan: Sweep) -> None:
-    """Trains what is not finished, and appends a row a run to results.csv."""
+def train(plan: Sweep) -> list[str]:
+    """Trains what is not finished, a row a run in results.csv; gives a line for each program."""
     directory, varied, configs, chunk, finished = plan
+    lines = []
     with (
         # In a job process 0 alone writes.
         open(directory / RESULTS_FILE if directory else os.devnull, "a") as file,
@@ -223,15 +186,31 @@ def train(plan: Sweep) -> None:
                 continue
             splits = load(configs[waiting[0]])
             sizes = len(splits.validation.labels), len(splits.test.labels)
-            calls = sweeps.sweep([configs[index] for index in waiting], splits, chunk)
-            for positions, outcome, seconds in calls:
-                rows = result_rows(outcome, *sizes, seconds / len(positions))
+            program = [configs[index] for index in waiting]
+            at_once = chunk or sweeps.auto_chunk(program, splits)
+            total = 0.0
+            for positions, outcome, seconds in sweeps.sweep(program, splits, at_once):
+                total += seconds
+                rows = sweep_results.rows(outcome, *sizes, seconds / len(positions))
                 for position, cells in zip(positions, rows, strict=True):
                     index = waiting[position]
                     file.write(",".join([str(index), *_settings(configs[index], varied), *cells]))
                     file.write("\n")
                 file.flush()
                 bar.update(len(positions))
+            lines.append(_pace(len(program), total, at_once))
+    return lines
+
+
+def _pace(count: int, seconds: float, chunk: int) -> str:
+    device = jax.local_devices()[0]
+    line = (
+        f"{count:,} runs, {count / seconds:.3g} a second without compilation: up to {chunk:,} in a "
+        f"call on each of {jax.device_count()} devices ({device.device_kind})"
+    )
+    if memory := device.memory_stats():
+        line += f", {memory['peak_bytes_in_use'] / 2**30:.1f} GiB"
+    return line
 
 
 def finish(directory: Path, varied: list[str]) -> str:
@@ -263,9 +242,9 @@ def main() -> None:
             plan = prepare(held, here)
         try:
             with flags.user_errors(OSError):
-                train(plan)
+                lines = train(plan)
                 if plan.directory:
-                    print(finish(plan.directory, list(plan.varied)))
+                    print("\n".join([*lines, finish(plan.directory, list(plan.varied))]))
         except KeyboardInterrupt:
             if plan.directory:
                 print(
