@@ -92,6 +92,7 @@ def test_without_validation_images(splits):
     assert outcome.test_errors.shape == (1,)
 
 
+@pytest.mark.slow
 def test_a_chunk_fits_the_memory_that_is_free(splits):
     program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 1), vectorised=True)
 

@@ -38,6 +38,7 @@ def entries(folder):
     return {path.name: path.read_bytes() for path in folder.glob("digits_jax/*/*-cache")}
 
 
+@pytest.mark.slow
 def test_processes_share_programs_and_mend_what_a_killed_one_left(start, tmp_path):
     both = [start("a"), start("b")]
     for process in both:

@@ -126,6 +126,7 @@ def kill_and_resume(start, flags, run, processes, killed):
     return said
 
 
+@pytest.mark.slow
 def test_a_killed_job_resumed_is_the_run_of_one_process_with_as_many_devices(
     start, run_module, flags, tmp_path
 ):

@@ -55,9 +55,10 @@ MEASURES = """JSON.stringify({
     ground: getComputedStyle(document.body).backgroundColor,
 })"""
 
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is on the PATH"),
+]
 
 
 class Browser:

@@ -190,6 +190,7 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bytes(start, flags, tmp_pa
     same_run(tmp_path / "run", tmp_path / "unbroken")
 
 
+@pytest.mark.slow
 def test_stopped_runs_say_how_to_go_on_and_end_with_the_same_bytes(
     start, flags, unbroken, environment, tmp_path
 ):
@@ -286,6 +287,7 @@ def test_a_full_disk_stops_the_run_and_the_earlier_checkpoint_stays(
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_damage_is_reported_and_epochs_may_grow(start, flags, unbroken, tmp_path):
     run = tmp_path / "run"
     fewer = (*flags, "--epochs=5", "--checkpoint_seconds=1e-6")

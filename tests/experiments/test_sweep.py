@@ -67,6 +67,7 @@ def test_a_sweep_trains_every_setting_with_every_seed(run_module, tmp_path, quic
     assert pictures == {"distribution.png", "against-learning_rate.png", "heat-map.png"}
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run_module("experiments.sweep", *quick, f"--workdir={whole}").returncode == 0

@@ -56,6 +56,7 @@ def test_the_flags_of_a_run_repeat_it_to_the_byte(run_module, tmp_path):
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 def test_a_run_on_all_devices_is_repeated_by_its_flags(run_module, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     flags = (*QUICK, "--data_parallel", "--cpu_devices=2", "--checkpoint_seconds=1e-6")
