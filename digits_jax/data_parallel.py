@@ -23,7 +23,7 @@ from digits_jax.distributed import make_mesh, put
 from digits_jax.evaluation import Metrics, make_logits
 from digits_jax.losses import LOSSES
 from digits_jax.models import Params
-from digits_jax.programs import Programs
+from digits_jax.programs import Evaluate, Programs, evaluations
 from digits_jax.training import TrainMetrics, TrainState, make_training
 
 SHARDS = "shards"
@@ -37,7 +37,7 @@ class DataParallel(NamedTuple):
 
     init: jax.stages.Wrapped
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
-    evaluate: Callable[[Params, Dataset], Metrics]
+    evaluate: Evaluate
 
 
 def make_data_parallel(
@@ -129,18 +129,14 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
 
         return jax.tree.map(shape, tree)
 
-    def evaluation(dataset: Dataset) -> Callable[[Params, Dataset], Metrics]:
+    def evaluation(dataset: Dataset) -> Evaluate:
         split = shapes(padded(dataset, config.shards), by_shard)
         return jax.jit(functions.evaluate).lower(state.params, split).compile()
 
     numbers = shapes(hyperparameters(config), copied)
     state = shapes(jax.eval_shape(functions.init, numbers), copied)
     epoch = jax.jit(functions.epoch, donate_argnums=1)
-    evaluate_test = evaluation(splits.test)
-    evaluate_validation = None
-    if len(splits.validation.labels) > 0:
-        same = len(splits.validation.labels) == len(splits.test.labels)
-        evaluate_validation = evaluate_test if same else evaluation(splits.validation)
+    evaluate_validation, evaluate_test = evaluations(evaluation, splits)
     return Programs(
         init=functions.init.lower(numbers).compile(),
         epoch=epoch.lower(numbers, state, shapes(splits.train, by_shard)).compile(),

@@ -16,6 +16,8 @@ from digits_jax.history import Row
 from digits_jax.models import Params
 from digits_jax.training import TrainMetrics, TrainState, make_training
 
+Evaluate = Callable[[Params, Dataset], Metrics]
+
 
 class Programs(NamedTuple):
     """The compiled programs of a run, and the ways to send them what they read.
@@ -26,8 +28,8 @@ class Programs(NamedTuple):
 
     init: Callable[[Hyperparameters], TrainState]
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
-    evaluate_validation: Callable[[Params, Dataset], Metrics] | None
-    evaluate_test: Callable[[Params, Dataset], Metrics]
+    evaluate_validation: Evaluate | None
+    evaluate_test: Evaluate
     put: Callable[[Any], Any] = functools.partial(jax.device_put, may_alias=False)
     put_split: Callable[[Dataset], Dataset] = jax.device_put
     seconds: float = 0.0
@@ -52,6 +54,17 @@ def state_template(config: Config, splits: Splits) -> TrainState:
     return state
 
 
+def evaluations(
+    compile: Callable[[Dataset], Evaluate], splits: Splits
+) -> tuple[Evaluate | None, Evaluate]:
+    """The programs for validation and test images: one where they are as many, `None` for none."""
+    test = compile(splits.test)
+    if len(splits.validation.labels) == 0:
+        return None, test
+    same = len(splits.validation.labels) == len(splits.test.labels)
+    return test if same else compile(splits.validation), test
+
+
 def compile_programs(config: Config, splits: Splits, gradient_norms: bool = False) -> Programs:
     """Compiles a run ahead of time, so that compile time and training time can be told apart."""
     training = make_training(
@@ -61,16 +74,10 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
     state = jax.eval_shape(training.init, numbers)
     evaluate = jax.jit(training.evaluate)
 
-    def evaluation(dataset: Dataset) -> Callable[[Params, Dataset], Metrics]:
+    def evaluation(dataset: Dataset) -> Evaluate:
         return evaluate.lower(state.params, dataset).compile()
 
-    evaluate_test = evaluation(splits.test)
-    if len(splits.validation.labels) == 0:
-        evaluate_validation = None
-    elif len(splits.validation.labels) == len(splits.test.labels):
-        evaluate_validation = evaluate_test
-    else:
-        evaluate_validation = evaluation(splits.validation)
+    evaluate_validation, evaluate_test = evaluations(evaluation, splits)
     epoch = jax.jit(training.epoch, donate_argnums=1)
     return Programs(
         init=jax.jit(training.init).lower(numbers).compile(),

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 
 from digits_jax.config import Config, hyperparameters
+from digits_jax.models import count_parameters
 from digits_jax.training import make_training
 
 LABEL_BYTES = 4
@@ -66,7 +67,6 @@ def scale(
     numbers = hyperparameters(config)
     training = make_training(config, image_shape, num_classes)
     state = jax.eval_shape(training.init, numbers)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     # A key is two words of 32 bits.
     state_bytes = sum(
         8 if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf.size * 4
@@ -79,7 +79,7 @@ def scale(
     devices, pixels = config.shards, math.prod(image_shape)
     image = pixels + LABEL_BYTES
     batch = config.batch_size // devices
-    gradient = 4 * parameters
+    gradient = 4 * count_parameters(state.params)
     return Scale(
         train=config.train_size // devices * image,
         state=state_bytes,

@@ -178,9 +178,7 @@ def check_names() -> None:
 def main() -> None:
     values = flags.FLAGS
     if values.quick:
-        for name, value in QUICK.items():
-            if values[name].using_default_value:
-                values[name].value = value
+        flags.put_defaults(QUICK)
     with flags.user_errors(ValueError, OSError):
         canvas.require()
         check_names()

@@ -92,9 +92,7 @@ def settings() -> tables.Settings:
 def main() -> None:
     values = flags.FLAGS
     if values.quick:
-        for name, value in QUICK.items():
-            if values[name].using_default_value:
-                values[name].value = value
+        flags.put_defaults(QUICK)
     with flags.user_errors(ValueError, OSError):
         canvas.require()
         config = dataclasses.replace(flags.config(), validation_size=0)
@@ -105,7 +103,7 @@ def main() -> None:
         dataclasses.replace(config, seed=config.seed + chosen.seeds - 1)  # the last must be one
         directory = flags.workdir("comparison")
         directories.check(directory, values.overwrite)
-        splits = data.load(config.dataset, config.data_dir, config.train_size, 0)
+        splits = data.load(**config.data_settings)
         directories.clear(directory, values.overwrite, FILES)
 
     found = tables.compute(config, splits, sweeps, chosen)

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 from filelock import FileLock
 
+from experiments import processor
+
 MAX_BYTES = 256 * 2**20  # some thousand programs; JAX drops those that were not used for longest
 
 
@@ -44,12 +46,8 @@ def default_folder() -> Path:
 
 def _processor() -> str:
     """A digest of the instructions that this processor knows: another may lack some of them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        features = next(line for line in lines if line.lower().startswith(("flags", "features")))
-    except (OSError, StopIteration):
-        features = f"{platform.machine()} {platform.processor()}"
-    return hashlib.sha256(features.encode()).hexdigest()[:12]
+    known = processor.instructions() or [platform.machine(), platform.processor()]
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()[:12]
 
 
 def _drop_incomplete(directory: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -117,6 +117,13 @@ def config_flags(parsed: flags.FlagValues = FLAGS) -> str:
     """The flags of Config, a line each, as `--flagfile` reads them."""
     lines = [parsed[field.name].serialize() for field in dataclasses.fields(Config)]
     return "".join(f"{line}\n" for line in lines if line)
+
+
+def put_defaults(settings: Mapping[str, Any]) -> None:
+    """Gives values to those of these flags that are not given on the command line."""
+    for name, value in settings.items():
+        if FLAGS[name].using_default_value:
+            FLAGS[name].value = value
 
 
 def command(script: str) -> str:

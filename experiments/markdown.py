@@ -5,8 +5,9 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from experiments import processor
 
 PACKAGES = ("jax", "jaxlib", "numpy")
 
@@ -17,7 +18,7 @@ def machine(command: str, seconds: float, device: str, packages: Sequence[str] =
     blas = f" (OPENBLAS_NUM_THREADS={threads})" if threads else ""
     versions = ", ".join(f"{name} {version}" for name, version in _versions(packages))
     return (
-        f"`{command}` on {processor()}, {os.cpu_count()} cores, JAX on {device}; "
+        f"`{command}` on {processor.name()}, {os.cpu_count()} cores, JAX on {device}; "
         f"Python {platform.python_version()}, {versions}{blas}; {seconds:.0f} s in all."
     )
 
@@ -26,16 +27,6 @@ def _versions(packages: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             yield name, importlib.metadata.version(name)
-
-
-def processor() -> str:
-    """The name of the processor, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -8,9 +8,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments import processor
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
 from experiments.benchmarks.timing import Sample, Unavailable, interleaved, summarise
@@ -143,8 +143,7 @@ class Product(NamedTuple):
 
 def runnable(names: Sequence[str]) -> list[str]:
     """Those of the peers that this processor can run, as far as the system tells what it knows."""
-    cpuinfo = Path("/proc/cpuinfo")
-    avx512 = cpuinfo.exists() and " avx512f " in cpuinfo.read_text()
+    avx512 = "avx512f" in processor.instructions()
     return [name for name in PEERS if name in names and (avx512 or not PEERS[name].environment)]
 
 

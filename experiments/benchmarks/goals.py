@@ -32,28 +32,16 @@ class Verdict(NamedTuple):
     verdict: str
 
 
-def _factor(value: float) -> str:
-    return f"{value:.3g} times as fast"
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f} times"
-
-
-def _megabytes(value: float) -> str:
-    return f"{value:.0f} MB"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s"
-
-
-def _within(value: float) -> str:
-    return f"{100 * value:.0f} % apart"
+_factor, _times = "{:.3g} times as fast".format, "{:.2f} times".format
+_megabytes, _seconds = "{:.0f} MB".format, "{:.2f} s".format
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.0f} %"
+
+
+def _within(value: float) -> str:
+    return f"{_percent(value)} apart"
 
 
 def speed_against(peers: Sequence[str], batch_size: int) -> Callable[[Rows], float | None]:

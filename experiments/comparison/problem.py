@@ -12,7 +12,7 @@ import numpy as np
 from digits_jax.config import Config
 from digits_jax.data import Splits
 from digits_jax.data.dataset import Dataset
-from digits_jax.models import Model, Params
+from digits_jax.models import Model, Params, count_parameters
 from digits_jax.training import INIT, make_model
 
 Sweeps = dict[str, list[Config]]
@@ -42,7 +42,7 @@ class Problem(NamedTuple):
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        return count_parameters(self.params)
 
     def arguments(self, dtype: str, compiled: bool) -> tuple[Any, Any, Any]:
         """Parameters, images and labels as `dtype`: on the device, or as NumPy arrays."""
