@@ -112,6 +112,30 @@ def run_module():
 
 
 @pytest.fixture
+def start_module():
+    """Starts `python -m MODULE FLAGS` from the checkout; what still runs at the end is killed."""
+    started = []
+
+    def start(module, *flags, before=(), environment=None):
+        process = subprocess.Popen(
+            [*before, sys.executable, "-m", module, *map(str, flags)],
+            cwd=ROOT,
+            env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
 def splits(tiny_split):
     """60 training, 15 validation and 21 test images of three classes."""
     from digits_jax import Dataset, Splits  # not before its annotations are to be checked

@@ -16,6 +16,10 @@ from digits_jax.evaluation import make_evaluate
 from digits_jax.losses import LOSSES
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
+# What it computes may grow until it is infinite.
+UNBOUNDED = Config(
+    train_size=60, validation_size=15, activation="relu", loss="cross_entropy", epochs=4
+)
 
 
 def read_metrics(directory):
@@ -82,14 +86,7 @@ def test_nothing_is_sent_to_the_device_inside_the_loop(tmp_path, splits):
 
 
 def test_a_loss_that_diverges_stops_the_run(tmp_path, splits):
-    config = Config(
-        train_size=60,
-        validation_size=15,
-        activation="relu",
-        loss="cross_entropy",
-        learning_rate=1e38,
-        epochs=4,
-    )
+    config = dataclasses.replace(UNBOUNDED, learning_rate=1e38)
     with pytest.raises(runs.Diverged, match=r"train_loss became (nan|inf) in epoch 1"):
         runs.train(config, splits, tmp_path)
     assert len(read_metrics(tmp_path)) == 1
@@ -138,15 +135,7 @@ def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, m
 
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tmp_path, splits):
     # Each step multiplies all weights by about 1 - learning_rate * weight_decay = -9.
-    config = Config(
-        train_size=60,
-        validation_size=15,
-        activation="relu",
-        loss="cross_entropy",
-        learning_rate=1.0,
-        weight_decay=10.0,
-        epochs=20,
-    )
+    config = dataclasses.replace(UNBOUNDED, learning_rate=1.0, weight_decay=10.0, epochs=20)
     with pytest.raises(runs.Diverged) as diverged:
         runs.train(config, splits, tmp_path, checkpoint_seconds=1e-9)
     epoch = int(re.search(r"became (nan|inf) in epoch (\d+)", str(diverged.value))[2])

@@ -1,8 +1,6 @@
 """The compilation cache, shared by real processes."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,16 @@ SMALL = ("--train_size=200", "--validation_size=0", "--epochs=1", "--hidden=5")
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(start_module, tmp_path):
     """Starts a small run whose caches lie in `tmp_path`: (name of the run, **environment)."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
 
     def run(name, **environment):
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.train", *SMALL, f"--workdir={tmp_path / name}"],
-            cwd=ROOT,
-            env={**ours, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        return start_module(
+            "experiments.train",
+            *SMALL,
+            f"--workdir={tmp_path / name}",
+            environment={**ours, "XDG_CACHE_HOME": str(tmp_path), **environment},
         )
 
     return run

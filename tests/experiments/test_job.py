@@ -35,39 +35,24 @@ def flags(tmp_path_factory, write_idx_folder, tiny_split):
 
 
 @pytest.fixture
-def start():
+def start(start_module):
     """Starts the processes of a job; what still runs at the end is killed."""
-    started = []
 
     def start(count, *flags, module="experiments.train", own=()):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         job = []
         for process in range(count):
-            place = [
+            place = (
                 f"--coordinator_address=127.0.0.1:{port}",
                 f"--num_processes={count}",
                 f"--process_id={process}",
-            ]
-            extra = own[process] if own else []
-            job.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", module, *place, *map(str, flags), *extra],
-                    cwd=ROOT,
-                    env={**os.environ, "PYTHONPATH": str(ROOT)},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
             )
-        started.extend(job)
+            extra = own[process] if own else ()
+            job.append(start_module(module, *place, *flags, *extra))
         return job
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    return start
 
 
 def finish(job):

@@ -1,6 +1,7 @@
 """Runs that are killed, stopped, damaged or crowded out, and go on: real processes."""
 
 import csv
+import functools
 import gzip
 import json
 import os
@@ -61,28 +62,9 @@ def unbroken(tmp_path_factory, environment, flags):
 
 
 @pytest.fixture
-def start(environment):
+def start(start_module, environment):
     """Starts `python -m experiments.train FLAGS`; what still runs at the end is killed."""
-    processes = []
-
-    def start(*flags, before=()):
-        command = [*before, sys.executable, "-m", "experiments.train", *map(str, flags)]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    return functools.partial(start_module, "experiments.train", environment=environment)
 
 
 def finish(process):
