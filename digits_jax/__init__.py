@@ -1,10 +1,13 @@
 """A pure-functional JAX laboratory for learning handwritten digits."""
 
-from digits_jax import data, export
+from digits_jax import data
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data import Dataset, Splits
 from digits_jax.evaluation import Metrics
 from digits_jax.models import Layer, Model, Params
+from digits_jax.runs.model_file import TrainedModel
+from digits_jax.runs.model_file import load as load_model
+from digits_jax.runs.model_file import save as save_model
 from digits_jax.training import TrainMetrics, TrainState, make_model, make_training
 
 __all__ = [
@@ -18,9 +21,11 @@ __all__ = [
     "Splits",
     "TrainMetrics",
     "TrainState",
+    "TrainedModel",
     "data",
-    "export",
     "hyperparameters",
+    "load_model",
     "make_model",
     "make_training",
+    "save_model",
 ]

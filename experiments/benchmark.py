@@ -16,9 +16,10 @@ from typing import Any
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from digits_jax import canvas, directories
-from digits_jax.files import write_atomically
-from experiments import STARTED, flags
+from digits_jax.reports import drawing
+from digits_jax.runs import directories
+from digits_jax.runs.files import write_atomically
+from experiments import STARTED
 from experiments.benchmarks import (
     epochs,
     figures,
@@ -30,7 +31,8 @@ from experiments.benchmarks import (
 )
 from experiments.benchmarks.rows import Row, to_csv
 from experiments.benchmarks.timing import Unavailable
-from experiments.markdown import machine
+from experiments.cli import flags
+from experiments.cli.markdown import machine
 from experiments.peers.classic import TRAIN_SIZE
 
 FILES = ("benchmark.md", "benchmark.csv", "benchmark.png")
@@ -180,7 +182,7 @@ def main() -> None:
     if values.quick:
         flags.put_defaults(QUICK)
     with flags.user_errors(ValueError, OSError):
-        canvas.require()
+        drawing.require()
         check_names()
         check_numbers()
         directory = flags.workdir("benchmark")
@@ -208,7 +210,7 @@ def main() -> None:
         write_atomically(directory / "benchmark.csv", to_csv(found).encode())
         figure = figures.draw(found)
         if figure is not None:
-            write_atomically(directory / "benchmark.png", canvas.png(figure))
+            write_atomically(directory / "benchmark.png", drawing.png(figure))
     written = FILES if figure is not None else FILES[:2]
     print(f"files  {directory}: {', '.join(written)}")
 

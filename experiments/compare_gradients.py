@@ -12,9 +12,12 @@ import time
 
 from absl import flags as absl_flags
 
-from digits_jax import canvas, data, directories
-from digits_jax.files import write_atomically
-from experiments import STARTED, flags
+from digits_jax import data
+from digits_jax.reports import drawing
+from digits_jax.runs import directories
+from digits_jax.runs.files import write_atomically
+from experiments import STARTED
+from experiments.cli import flags
 from experiments.comparison import figures, problem, report, tables
 from experiments.comparison.faults import FAULTS, NONE
 from experiments.comparison.methods import DTYPES, METHODS
@@ -94,7 +97,7 @@ def main() -> None:
     if values.quick:
         flags.put_defaults(QUICK)
     with flags.user_errors(ValueError, OSError):
-        canvas.require()
+        drawing.require()
         config = dataclasses.replace(flags.config(), validation_size=0)
         sweeps = problem.make_sweeps(
             config, *map(flags.whole_numbers, ("hidden_sizes", "depths", "batch_sizes"))

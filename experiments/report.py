@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from digits_jax import reports
-from digits_jax.files import write_atomically
-from experiments import flags
+from digits_jax.runs.files import write_atomically
+from experiments.cli import flags
 
 
 def check_outputs(page: Path, folder: Path | None) -> None:

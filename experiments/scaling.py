@@ -13,7 +13,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from digits_jax.scaling import Scale, scale
-from experiments import flags
+from experiments.cli import flags
 
 HEADER = (
     "| devices | training images | images a device | state | working | in all | all-reduce a step "

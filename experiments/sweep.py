@@ -25,20 +25,15 @@ import jax
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from digits_jax import canvas, data, directories, distributed, runs, sweeps
+from digits_jax import data, runs
 from digits_jax.config import Config
-from digits_jax.distributed import Job
-from digits_jax.files import write_atomically
-from experiments import (
-    compilation_cache,
-    devices,
-    flags,
-    job,
-    sweep_figures,
-    sweep_results,
-    sweep_summary,
-    vary,
-)
+from digits_jax.parallel import distributed, sweeps
+from digits_jax.parallel.distributed import Job
+from digits_jax.reports import drawing
+from digits_jax.runs import directories
+from digits_jax.runs.files import write_atomically
+from experiments.cli import compilation_cache, devices, flags, job
+from experiments.sweeping import figures, results, summary, vary
 
 RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
 # What the results depend on.
@@ -136,7 +131,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Sweep:
         job.check_same_data(here, splits, indices[0])
     finished: list[int] = []
     if directory:
-        columns = ("run", *varied, "seed", *sweep_results.OUTCOME_COLUMNS)
+        columns = ("run", *varied, "seed", *results.OUTCOME_COLUMNS)
         finished = take_directory(held, directory, columns)
     finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))
     return Sweep(directory, varied, configs, chunk, set(finished))
@@ -160,10 +155,10 @@ def take_directory(
     """Makes the folder of a sweep, held by `held`, and gives the runs that it holds already."""
     held.enter_context(directories.locked(directory))
     if not flags.FLAGS.resume:
-        files = (runs.FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE, *sweep_figures.PATTERNS)
+        files = (runs.FLAGS_FILE, RESULTS_FILE, SUMMARY_FILE, *figures.PATTERNS)
         directories.clear(directory, flags.FLAGS.overwrite, files)
         write_atomically(directory / runs.FLAGS_FILE, sweep_flags().encode())
-    return list(sweep_results.read_or_make(directory / RESULTS_FILE, columns))
+    return list(results.read_or_make(directory / RESULTS_FILE, columns))
 
 
 def train(plan: Sweep) -> list[str]:
@@ -191,7 +186,7 @@ def train(plan: Sweep) -> list[str]:
             total = 0.0
             for positions, outcome, seconds in sweeps.sweep(program, splits, at_once):
                 total += seconds
-                rows = sweep_results.rows(outcome, *sizes, seconds / len(positions))
+                rows = results.rows(outcome, *sizes, seconds / len(positions))
                 for position, cells in zip(positions, rows, strict=True):
                     index = waiting[position]
                     file.write(",".join([str(index), *_settings(configs[index], varied), *cells]))
@@ -217,19 +212,19 @@ def finish(directory: Path, varied: list[str]) -> str:
     """Writes summary and figures, and gives what is to be printed."""
     with open(directory / RESULTS_FILE, newline="") as file:
         rows = list(csv.DictReader(file))
-    table = sweep_summary.summarise(rows, varied)
-    write_atomically(directory / SUMMARY_FILE, sweep_summary.as_csv(table).encode())
-    lines = [sweep_summary.as_text(table, varied)]
+    table = summary.summarise(rows, varied)
+    write_atomically(directory / SUMMARY_FILE, summary.as_csv(table).encode())
+    lines = [summary.as_text(table, varied)]
     diverged = sum(not math.isfinite(float(row["train_loss"])) for row in rows)
     if diverged:
         lines.append(f"the loss of {diverged} runs is not finite; they count as they are")
     written = [RESULTS_FILE, SUMMARY_FILE]
     try:
-        canvas.require()
+        drawing.require()
     except ValueError as error:
         lines.append(f"no figures: {error}")
     else:
-        for name, png in sweep_figures.draw(rows, table, varied).items():
+        for name, png in figures.draw(rows, table, varied).items():
             write_atomically(directory / name, png)
             written.append(name)
     return "\n".join([*lines, f"files  {directory}: {', '.join(written)}"])

@@ -18,13 +18,17 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from digits_jax import checkpoints, data, directories, distributed, runs, tensorboard
-from digits_jax.checkpoints import Checkpoint
+from digits_jax import data, runs
 from digits_jax.config import Config
-from digits_jax.distributed import Job
-from digits_jax.files import write_atomically
-from digits_jax.programs import Programs, state_template
-from experiments import STARTED, compilation_cache, devices, flags, job, quiet, resume, signals
+from digits_jax.parallel import distributed
+from digits_jax.parallel.distributed import Job
+from digits_jax.parallel.mesh import any_process
+from digits_jax.runs import checkpoints, directories, tensorboard
+from digits_jax.runs.checkpoints import Checkpoint
+from digits_jax.runs.files import write_atomically
+from digits_jax.runs.programs import Programs, state_template
+from experiments import STARTED
+from experiments.cli import compilation_cache, devices, flags, job, quiet, signals, stored_flags
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -64,7 +68,7 @@ def main() -> None:
         with flags.user_errors(ValueError, OSError):
             start = resume_run(held, here) if flags.FLAGS.resume else start_run(held, here)
         if start is not None:
-            train(start, lambda: distributed.any_process(asked()), import_seconds)
+            train(start, lambda: any_process(asked()), import_seconds)
 
 
 class Loaded(NamedTuple):
@@ -81,7 +85,7 @@ class Start(NamedTuple):
     The directory is `None` in all processes of a job but process 0, which alone writes and prints.
     """
 
-    stored: resume.Stored
+    stored: stored_flags.Stored
     loaded: Loaded
     directory: Path | None
     checkpoint: Checkpoint | None
@@ -99,8 +103,8 @@ def start_run(held: contextlib.ExitStack, here: Job) -> Start:
     check_profile(config.epochs)
     loaded = load(config, flags.FLAGS.tensorboard)
     job.check_same_data(here, loaded.splits)
-    stored = resume.Stored(
-        config, flags.FLAGS.checkpoint_seconds, flags.FLAGS.tensorboard, resume.stored_flags()
+    stored = stored_flags.Stored(
+        config, flags.FLAGS.checkpoint_seconds, flags.FLAGS.tensorboard, stored_flags.stored_flags()
     )
     if not here.is_primary:
         return Start(stored, loaded, None, None)
@@ -119,7 +123,7 @@ def resume_run(held: contextlib.ExitStack, here: Job) -> Start | None:
     text = distributed.share(here, "run", stored.flags if stored else "")
     if not text:
         return None
-    stored = stored or resume.parse(text)
+    stored = stored or stored_flags.parse(text)
     if devices.use_shards(stored.config.shards, here) != stored.config.shards:
         raise ValueError(f"the run has --shards={stored.config.shards}, and there are more devices")
     loaded = load(stored.config, stored.tensorboard)
@@ -134,12 +138,12 @@ def resume_run(held: contextlib.ExitStack, here: Job) -> Start | None:
     return Start(stored, loaded, directory, checkpoint)
 
 
-def find_run(held: contextlib.ExitStack) -> tuple[Path, resume.Stored | None]:
+def find_run(held: contextlib.ExitStack) -> tuple[Path, stored_flags.Stored | None]:
     """The run in the directory that the flags name, held by `held`; `None` where it is finished."""
     if flags.FLAGS.workdir is None or flags.FLAGS.overwrite:
         raise ValueError("--resume needs --workdir=RUN, and no --overwrite")
     directory = flags.workdir("")
-    stored = resume.read(directory)
+    stored = stored_flags.read(directory)
     if stored.tensorboard:
         tensorboard.check_installed()
     held.enter_context(directories.locked(directory))
@@ -220,7 +224,7 @@ def train(start: Start, should_stop: Callable[[], bool], import_seconds: float) 
 if __name__ == "__main__":
     flags.define_config()
     flags.define_workdir()
-    resume.define()
+    stored_flags.define()
     devices.define_data_parallel()
     job.define()
     flags.run(main)

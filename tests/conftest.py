@@ -138,7 +138,7 @@ def start_module():
 @pytest.fixture
 def splits(tiny_split):
     """60 training, 15 validation and 21 test images of three classes."""
-    from digits_jax import Dataset, Splits  # not before its annotations are to be checked
+    from digits_jax import Dataset, Splits
 
     def dataset(count, seed):
         images, labels = tiny_split(count, seed=seed)

@@ -10,8 +10,8 @@ import pytest
 from jax.sharding import NamedSharding
 
 from digits_jax import Config, Dataset, hyperparameters
-from digits_jax.data_parallel import BY_SHARD, COPIED, SHARDS, make_data_parallel
-from digits_jax.distributed import make_mesh
+from digits_jax.parallel.data_parallel import BY_SHARD, COPIED, SHARDS, make_data_parallel
+from digits_jax.parallel.mesh import make_mesh
 from digits_jax.scaling import scale
 
 CONFIG = Config(train_size=20_000, batch_size=200)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from digits_jax.canvas import PIXELS_PER_INCH, WIDTH
+from digits_jax.reports.drawing import PIXELS_PER_INCH, WIDTH
 
 TEMPLATE = Path(__file__).parent / "page.html"
 # Of a browser, to an inch of a figure: fewer than the picture has, which keeps it sharp.

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits_jax import calibration, canvas, figures, results
 from digits_jax.data.dataset import Splits
 from digits_jax.evaluation import precision_and_recall
-from digits_jax.reports import page
-from digits_jax.results import Predictions, Run
+from digits_jax.reports import calibration, drawing, figures, page
+from digits_jax.runs import reading
+from digits_jax.runs.reading import Predictions, Run
 
 MISTAKES = 20
 UNITS = 100
@@ -48,7 +48,7 @@ def detail(run: Run, splits: Splits, name: str, which: str = "") -> Section:
         name: what it is called on the page and in the names of the pictures.
         which: why it is this run that is shown, where there are others.
     """
-    predictions = results.predict(run.model, splits.test)
+    predictions = reading.predict(run.model, splits.test)
     warnings = _differences(run, predictions, name)
     loss = run.config.loss
     text = (
@@ -97,7 +97,7 @@ def _differences(run: Run, predictions: Predictions, name: str) -> tuple[str, ..
 
 def _confusion(predictions: Predictions, class_names: tuple[str, ...]) -> Part:
     confusion = predictions.confusion
-    png = canvas.png(figures.confusion_matrix(confusion, class_names))
+    png = drawing.png(figures.confusion_matrix(confusion, class_names))
     wrong = confusion - np.diag(np.diag(confusion))
     most = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
     pairs = [np.unravel_index(index, wrong.shape) for index in most]
@@ -173,7 +173,7 @@ def _mistakes(predictions: Predictions, splits: Splits) -> Part:
     ]
     return Part(
         title,
-        canvas.png(figures.mistakes(examples, names)),
+        drawing.png(figures.mistakes(examples, names)),
         f"Images with their labels and predictions: {'; '.join(told)}.",
         f"The {len(examples)} of {len(wrong):,} misclassified test images that the network was "
         "surest of: under each its label, then the class it was taken for, both with the "
@@ -202,7 +202,7 @@ def _weights(run: Run, class_names: tuple[str, ...]) -> Part:
         scale += " Weights of later layers belong to units, not to pixels, and are not shown."
     return Part(
         title,
-        canvas.png(figures.weights(shown, titles)),
+        drawing.png(figures.weights(shown, titles)),
         f"The weights of {of}, each as a picture of {pixels} pixels.",
         f"Each picture: the weights of one of {of}, where its {pixels} pixels are.{scale}",
     )
@@ -215,7 +215,7 @@ def _reliability(predictions: Predictions) -> Part:
     tendency = "overconfident" if confidence > accuracy else "underconfident"
     return Part(
         "Calibration",
-        canvas.png(figures.reliability_diagram(binned)),
+        drawing.png(figures.reliability_diagram(binned)),
         f"Reliability diagram in {len(binned.counts)} bins of confidence. "
         f"Mean confidence {confidence:.2%}, accuracy {accuracy:.2%}.",
         f"Expected calibration error (Guo et al., 2017, equation 3): {error:.2%} in "

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments import processor
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
 from experiments.benchmarks.timing import Sample, Unavailable, interleaved, summarise
 from experiments.benchmarks.workers import Worker, thread_settings
+from experiments.cli import processor
 
 SECTION, FORMS_SECTION, FLOOR_SECTION = "epochs", "forms", "floor"
 # What scikit-learn trains, with its learning rate; measured where it is among the peers.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from digits_jax.canvas import COLOURS, MARKERS, SMALL, new_figure
+from digits_jax.reports.drawing import COLOURS, MARKERS, SMALL, new_figure
 from experiments.benchmarks import epochs, floor, growth, networks, processes
 from experiments.benchmarks.rows import Row, find
 from experiments.peers.classic import TRAIN_SIZE

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from digits_jax import canvas
-from digits_jax.canvas import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILION
+from digits_jax.reports import drawing
+from digits_jax.reports.drawing import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILION
 from experiments.comparison import cost, exactness, faults, trajectory
 from experiments.comparison.problem import Sweeps
 from experiments.comparison.tables import Tables
@@ -42,12 +42,12 @@ def draw(tables: Tables, sweeps: Sweeps, base: tuple[str, int]) -> dict[str, byt
         figures["cost.png"] = draw_cost(tables.cost, sweeps)
     if tables.fault_losses:
         figures["faults.png"] = draw_faults(tables.fault_losses)
-    return {name: canvas.png(figure) for name, figure in figures.items()}
+    return {name: drawing.png(figure) for name, figure in figures.items()}
 
 
 def draw_exactness(rows: Sequence[exactness.Row], base: tuple[str, int]) -> Any:
     """The largest relative difference of each method and type at the base point."""
-    figure: Any = canvas.new_figure(4.5, width=10)
+    figure: Any = drawing.new_figure(4.5, width=10)
     axes = figure.subplots()
     largest: dict[tuple[str, str], float] = {}
     for row in rows:
@@ -88,7 +88,7 @@ def draw_exactness(rows: Sequence[exactness.Row], base: tuple[str, int]) -> Any:
 
 def draw_trajectory(rows: Sequence[trajectory.Row]) -> Any:
     """The distance between trainings over the steps."""
-    figure: Any = canvas.new_figure(5, width=9)
+    figure: Any = drawing.new_figure(5, width=9)
     axes = figure.subplots()
     for method, dtype, reference in dict.fromkeys(row[:3] for row in rows):
         path = [row for row in rows if row[:3] == (method, dtype, reference)]
@@ -121,7 +121,7 @@ def draw_cost(rows: Sequence[cost.Row], sweeps: Sweeps) -> Any:
         "batch": "images in the batch",
     }
     names = [name for name in axes_of_sweeps if sweeps[name]]
-    figure: Any = canvas.new_figure(7, width=4 * len(names) + 1)
+    figure: Any = drawing.new_figure(7, width=4 * len(names) + 1)
     grid = figure.subplots(2, len(names), squeeze=False, sharey="row", sharex="col")
     for column, name in enumerate(names):
         for method, style in STYLES.items():
@@ -183,7 +183,7 @@ def _along(
 
 def draw_faults(rows: Sequence[faults.CurveRow]) -> Any:
     """The loss curve of the right gradient and of every mistake."""
-    figure: Any = canvas.new_figure(5, width=9)
+    figure: Any = drawing.new_figure(5, width=9)
     axes = figure.subplots()
     for fault in dict.fromkeys(row.fault for row in rows):
         curve = [row for row in rows if row.fault == fault]

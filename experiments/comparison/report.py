@@ -6,11 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.cli.markdown import duration, machine, table
 from experiments.comparison import cost, exactness, faults, programs, source, trajectory
 from experiments.comparison.markdown import left_out, pivot
 from experiments.comparison.methods import METHODS
 from experiments.comparison.tables import Tables
-from experiments.markdown import duration, machine, table
 
 REFERENCE = ("autodiff", "float64")
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits_jax.data import EMBEDDED_MNIST, idx
+from digits_jax.data import idx
+from digits_jax.data.loading import EMBEDDED_MNIST
 
 # Of the original distribution's files, decompressed.
 SHA256 = {

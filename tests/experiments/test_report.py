@@ -11,7 +11,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from digits_jax import data, export, reports
+from digits_jax import data, reports
+from digits_jax.runs import model_file
 from experiments import report
 
 NAMES = ("T-shirt & <top>", "$5 or $6", "Ärmel")
@@ -179,7 +180,7 @@ def test_the_numbers_are_those_of_summary_json(one, folder):
 
 def probabilities_of(run):
     """Labels and probabilities of the test images of a sigmoid network, by NumPy in float64."""
-    model = export.load(run / "model.safetensors")
+    model = model_file.load(run / "model.safetensors")
     test = data.load("mnist", model.config.data_dir, 45, 15).test
     outputs = test.images.reshape(len(test.images), -1) / 255
     for weights, biases in model.params:
@@ -301,13 +302,13 @@ def test_data_that_have_changed_are_noticed(make_page, folder, shapes, tmp_path,
     header = b"\x00\x00\x08\x01" + len(labels).to_bytes(4, "big")
     (changed / "t10k-labels-idx1-ubyte").write_bytes(header + bytes(len(labels)))
     for name in ("summary.json", "model.safetensors"):
-        model = export.load(folder / "seed-0" / "model.safetensors")
+        model = model_file.load(folder / "seed-0" / "model.safetensors")
         config = json.loads(json.dumps(summary(run)["config"])) | {"data_dir": str(changed)}
         moved = model._replace(config=type(model.config).from_dict(config))
         if name == "summary.json":
             (run / name).write_text(json.dumps(summary(run) | {"config": config}))
         else:
-            export.save(run / name, moved)
+            model_file.save(run / name, moved)
     make_page(run, tmp_path / "page.html")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: run: scored here, the model makes")

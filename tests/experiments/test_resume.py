@@ -16,7 +16,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from digits_jax import directories, runs
+from digits_jax import runs
+from digits_jax.runs import directories
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 60

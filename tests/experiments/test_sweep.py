@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from digits_jax import directories
-from experiments import sweep_figures, sweep_summary
+from digits_jax.runs import directories
+from experiments.sweeping import figures, summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +137,7 @@ def test_a_mistake_gives_one_line_before_anything_runs(
 def test_the_confidence_interval_is_students():
     # Student's own example: the extra hours of sleep of ten patients (Biometrika, 1908).
     hours = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-    described = sweep_summary.describe(hours)
+    described = summary.describe(hours)
     assert described["mean"] == pytest.approx(2.33)
     assert described["std"] == pytest.approx(2.002, abs=1e-3)
     assert described["ci95"] == pytest.approx(2.262 * 2.002 / 10**0.5, abs=1e-3)
@@ -154,10 +154,10 @@ def test_where_some_runs_have_no_validation_images_figures_show_the_test_split()
         }
         for run, (size, validation) in enumerate([("0", ""), ("0", ""), ("10", "0.8")])
     ]
-    table = sweep_summary.summarise(rows, ["validation_size"])
-    figures = sweep_figures.draw(rows, table, ["validation_size"])
-    assert set(figures) == {"distribution.png", "against-validation_size.png"}
-    assert "90.00 +- 0.00 %" in sweep_summary.as_text(table, ["validation_size"])
+    table = summary.summarise(rows, ["validation_size"])
+    drawn = figures.draw(rows, table, ["validation_size"])
+    assert set(drawn) == {"distribution.png", "against-validation_size.png"}
+    assert "90.00 +- 0.00 %" in summary.as_text(table, ["validation_size"])
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():
@@ -165,7 +165,7 @@ def test_a_heat_map_holds_the_mean_of_every_pair():
         {"a": a, "b": b, "validation_accuracy_mean": mean}
         for a, b, mean in [("1", "x", 0.5), ("1", "y", 0.6), ("2", "x", 0.7), ("2", "y", 0.8)]
     ]
-    axes, _ = sweep_figures.heat_map(table, ["a", "b"], "validation").axes
+    axes, _ = figures.heat_map(table, ["a", "b"], "validation").axes
     written = [(text.get_position(), text.get_text()) for text in axes.texts]
     assert written == [((0, 0), "50.00"), ((1, 0), "60.00"), ((0, 1), "70.00"), ((1, 1), "80.00")]
 
@@ -181,7 +181,7 @@ def test_curves_against_a_number_are_means_over_seeds():
         }
         for rate, hidden, mean in [("1", "4", 0.5), ("0.01", "4", 0.6), ("1", "8", 0.7)]
     ]
-    (axes,) = sweep_figures.against(table, "rate", ["rate", "hidden"], "validation").axes
+    (axes,) = figures.against(table, "rate", ["rate", "hidden"], "validation").axes
     drawn = [container[0].get_xydata().tolist() for container in axes.containers]
     assert drawn == [[[0.01, 60.0], [1.0, 50.0]], [[1.0, 70.0]]]
     assert axes.get_xscale() == "log"
@@ -189,7 +189,7 @@ def test_curves_against_a_number_are_means_over_seeds():
 
 def test_without_validation_no_setting_is_recommended():
     row = {"validation_accuracy": "", "test_accuracy": "0.9", "seconds": "1"}
-    table = sweep_summary.summarise(
+    table = summary.summarise(
         [{"run": "0", "seed": "0", **row}, {"run": "1", "seed": "1", **row}], []
     )
     assert table[0]["recommended"] is False

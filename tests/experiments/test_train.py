@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_jax import Config, export
+from digits_jax import Config
+from digits_jax.runs import model_file
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--train_size=500", "--validation_size=500", "--epochs=2")
@@ -39,7 +40,7 @@ def test_a_run_writes_its_files_and_a_short_report(run_module, tmp_path):
     assert summary["versions"]["jax"]
     assert summary["parameters"] == 23_860
     assert 0 < summary["train_seconds"] < summary["total_seconds"]
-    assert export.load(workdir / "model.safetensors").config.seed == 3
+    assert model_file.load(workdir / "model.safetensors").config.seed == 3
     with open(workdir / "metrics.csv", newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["50", "100"]
 
@@ -63,7 +64,7 @@ def test_a_run_on_all_devices_is_repeated_by_its_flags(run_module, tmp_path):
     process = run_module("experiments.train", *flags, f"--workdir={first}")
     assert process.returncode == 0, process.stderr
     assert "--shards=2\n" in (first / "flags.txt").read_text()
-    assert export.load(first / "model.safetensors").config.shards == 2
+    assert model_file.load(first / "model.safetensors").config.shards == 2
     again = run_module("experiments.train", f"--flagfile={first}/flags.txt", f"--workdir={second}")
     assert again.returncode == 0, again.stderr
     models = [(run / "model.safetensors").read_bytes() for run in (first, second)]

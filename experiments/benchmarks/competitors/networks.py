@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from digits_jax import sweeps
 from digits_jax.config import Config
+from digits_jax.parallel import sweeps
 from experiments.benchmarks.competitors.project import tiled
 from experiments.benchmarks.workers import Functions
 

@@ -9,7 +9,7 @@ import numpy as np
 from digits_jax import data
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
-from digits_jax.programs import compile_programs
+from digits_jax.runs.programs import compile_programs
 from experiments.benchmarks.competitors.scores import score
 from experiments.benchmarks.workers import Functions
 

@@ -1,0 +1,263 @@
+"""Pictures of metrics, weights and mistakes, as matplotlib figures that stand on no global state.
+
+Each raises a ValueError of one line where matplotlib is not installed.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from digits_jax.reports.calibration import Reliability
+from digits_jax.reports.drawing import COLOURS, MARKERS, SMALL, WIDTH, new_figure, plain, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+MISTAKE_COLUMNS = 4
+WEIGHTS_SHOWN = 99.5  # per cent of the weights within the colour scale
+# Counts of four digits fit into a cell of so many inches.
+CONFUSION_CELL = 0.4
+
+MARKERS_PER_LINE = 8
+
+
+class Curve(NamedTuple):
+    """A metric after every epoch, of runs that differ only in their seed.
+
+    A legend names the curves unless all labels are empty. `validation` has no epochs where there
+    were no validation images. `style` chooses colour and marker, so that a group of runs looks the
+    same in every picture.
+    """
+
+    label: str
+    training: Float[np.ndarray, "runs epochs"]
+    validation: Float[np.ndarray, "runs epochs_or_none"]
+    style: int = 0
+
+
+class Mistake(NamedTuple):
+    """An image taken for another class, and the probabilities of both."""
+
+    image: UInt8[np.ndarray, "height width"]
+    label: int
+    label_probability: float
+    predicted: int
+    predicted_probability: float
+
+
+def learning_curves(curves: Sequence[Curve], quantity: str, percent: bool = False) -> "Figure":
+    """A metric over epochs: lines are means over runs, bands reach from the least to the greatest.
+
+    Args:
+        curves: at least one.
+        quantity: what the vertical axis says.
+        percent: whether to write shares as percentages.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    named = any(curve.label for curve in curves)
+    figure = new_figure(3.5 + 0.2 * len(curves) * named)
+    axes = figure.add_subplot()
+    for curve in curves:
+        style = _style(curve)
+        colour = style["color"]
+        for metric, dashes, fill in (
+            (curve.training, "--", "white"),
+            (curve.validation, "-", colour),
+        ):
+            epochs = np.arange(1, metric.shape[1] + 1)
+            every = max(1, math.ceil(len(epochs) / MARKERS_PER_LINE))
+            mean = metric.mean(axis=0)
+            axes.plot(epochs, mean, dashes, markerfacecolor=fill, markevery=every, **style)
+            if len(metric) > 1:
+                least, greatest = metric.min(axis=0), metric.max(axis=0)
+                axes.fill_between(epochs, least, greatest, color=colour, alpha=0.25, linewidth=0)
+    axes.set(xlabel="epoch", ylabel=quantity)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    else:
+        axes.set_ylim(bottom=0)
+    axes.grid(color="0.9")
+
+    neutral = "0.3" if named else _style(curves[0])["color"]
+    handles: list[Any] = [Line2D([], [], color=neutral, linestyle="--", label="training")]
+    if any(curve.validation.shape[1] for curve in curves):
+        handles.insert(0, Line2D([], [], color=neutral, label="validation"))
+    if any(len(curve.training) > 1 for curve in curves):
+        handles.append(Patch(color=neutral, alpha=0.25, linewidth=0, label="range over seeds"))
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
+    if named:
+        handles = [
+            Line2D([], [], label=plain(f"{curve.label} (n={len(curve.training)})"), **_style(curve))
+            for curve in curves
+        ]
+        figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=SMALL)
+    return figure
+
+
+def _style(curve: Curve) -> dict[str, Any]:
+    return {
+        "color": COLOURS[curve.style % len(COLOURS)],
+        "marker": MARKERS[curve.style % len(MARKERS)],
+        "markersize": 4.5,
+    }
+
+
+def confusion_matrix(
+    confusion: Int[np.ndarray, "classes classes"], class_names: Sequence[str]
+) -> "Figure":
+    """Counts by label and prediction, the cells as dark as their share of the label's images."""
+    from matplotlib.colors import PowerNorm
+
+    classes = len(confusion)
+    names = printable(class_names)
+    side = max(WIDTH, 0.8 + CONFUSION_CELL * classes)
+    figure = new_figure(side, width=side)
+    axes = figure.add_subplot()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    # Few mistakes among many right: the power lifts them out of white.
+    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=1))
+    for (row, column), count in np.ndenumerate(confusion):
+        colour = "0.6" if count == 0 else "white" if shares[row, column] > 0.3 else "black"
+        axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=SMALL)
+    ticks = np.arange(classes)
+    upright = max(map(len, names)) > 3
+    axes.set_xticks(ticks, names, rotation=90 if upright else 0, fontsize=SMALL)
+    axes.set_yticks(ticks, names, fontsize=SMALL)
+    axes.set(xlabel="predicted class", ylabel="label")
+    axes.tick_params(length=0)
+    return figure
+
+
+def _columns(count: int, ideal: float) -> int:
+    """Columns of a grid of `count` cells: near the ideal, with few cells left empty."""
+    least, most = (min(count, math.ceil(factor * ideal)) for factor in (0.8, 1.25))
+    near = range(least, most + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - ideal)))
+
+
+def _tiles(
+    images: Sequence[np.ndarray], captions: Sequence[str], columns: int, **style: Any
+) -> tuple["Figure", "Axes", "AxesImage"]:
+    """Images in rows, each above its caption: on one pair of axes, which is far quicker than many.
+
+    The axes' unit is the inch.
+    """
+    height, width = images[0].shape
+    # A single row or column of pixels leaves some of its room empty.
+    aspect = min(4.0, max(0.25, height / width))
+    pitch, text_height = WIDTH / columns, 0.2 * (1 + captions[0].count("\n"))
+    tile = 0.9 * pitch
+    across, down = min(tile, tile * aspect * width / height), min(1, height / width / aspect)
+    down *= tile * aspect
+    row_height = tile * aspect + text_height
+    rows = math.ceil(len(images) / columns)
+    figure = new_figure(rows * row_height + 0.1)
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(index, columns)
+        middle, top = (column + 0.5) * pitch, row * row_height
+        extent = (middle - across / 2, middle + across / 2, top + down, top)
+        picture = axes.imshow(image, extent=extent, **style)
+        size = 8.5 if columns <= 8 else 7.0
+        axes.text(middle, top + down + 0.03, caption, ha="center", va="top", fontsize=size)
+    axes.set(xlim=(0, WIDTH), ylim=(rows * row_height, 0))
+    return figure, axes, picture
+
+
+def weights(
+    images: Float[np.ndarray, "units height width"], titles: Sequence[str] | None = None
+) -> "Figure":
+    """The weights of each unit as a picture: white is zero, red excites, blue inhibits.
+
+    One scale serves all units. The few weights beyond it have the colours at its ends: otherwise
+    they would leave all others pale.
+
+    Args:
+        images: the weights, arranged as the pixels that they belong to.
+        titles: one under each picture; by default the index of the unit.
+    """
+    units, height, width = images.shape
+    names = list(map(str, range(units))) if titles is None else printable(titles)
+    limit = float(np.percentile(np.abs(images), WEIGHTS_SHOWN)) or 1.0
+    columns = _columns(units, ideal=math.sqrt(1.2 * units * height / width))
+    figure, axes, picture = _tiles(
+        list(images), names, columns, cmap="RdBu_r", vmin=-limit, vmax=limit
+    )
+    bar_height = 0.6
+    figure.set_figheight(figure.get_figheight() + bar_height)
+    bar = figure.colorbar(picture, ax=axes, location="bottom", aspect=40, pad=0, extend="both")
+    bar.set_label("weight")
+    return figure
+
+
+def mistakes(examples: Sequence[Mistake], class_names: Sequence[str]) -> "Figure":
+    """Images taken for another class; under each its label, then what it was taken for."""
+    names = printable(class_names)
+    captions = [
+        f"{names[example.label]} {example.label_probability:.1%}\n"
+        f"\N{RIGHTWARDS ARROW}{names[example.predicted]} {example.predicted_probability:.1%}"
+        for example in examples
+    ]
+    images = [example.image for example in examples]
+    return _tiles(images, captions, MISTAKE_COLUMNS, cmap="gray", vmin=0, vmax=255)[0]
+
+
+def reliability_diagram(reliability: Reliability) -> "Figure":
+    """Accuracy over confidence (Guo et al., 2017, figure 1), above how many predictions there are.
+
+    The expected calibration error is the mean length of the orange lines, each counted as often as
+    its bin has predictions.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    counts, accuracy, confidence = reliability
+    bins = len(counts)
+    left = np.arange(bins) / bins
+    figure = new_figure(5.0)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = counts > 0
+    above.bar(
+        left[filled],
+        accuracy[filled],
+        width=1 / bins,
+        align="edge",
+        color="#9ecae1",
+        edgecolor="white",
+        label="accuracy of a bin",
+    )
+    above.plot([0, 1], [0, 1], "--", color="0.3", label="perfectly calibrated")
+    above.vlines(
+        confidence[filled],
+        confidence[filled],
+        accuracy[filled],
+        color="#D55E00",
+        linewidth=2.5,
+        label="gap",
+    )
+    above.plot(confidence[filled], accuracy[filled], "o", color="#D55E00", markersize=4)
+    above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    above.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    figure.legend(loc="outside upper center", ncols=3, fontsize=SMALL, frameon=False)
+    below.bar(left, counts, width=1 / bins, align="edge", color="0.5", edgecolor="white")
+    below.set(xlabel="confidence: probability of the predicted class", ylabel="predictions")
+    below.set_yscale("symlog", linthresh=1)
+    below.set_ylim(0, 2 * counts.max())
+    below.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    for axes in (above, below):
+        _behind(axes)
+    return figure
+
+
+def _behind(axes: "Axes") -> None:
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)

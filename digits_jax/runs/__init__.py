@@ -1,0 +1,41 @@
+"""A run in a folder of its own: trained, saved, resumed, read back."""
+
+from digits_jax.runs.history import Row
+from digits_jax.runs.model_file import TrainedModel, load, save
+from digits_jax.runs.run import (
+    CHECKPOINTS,
+    FLAGS_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    PROFILE,
+    SUMMARY_FILE,
+    Diverged,
+    Stopped,
+    compile_run,
+    epochs_may_grow,
+    is_finished,
+    prepare_directory,
+    restore,
+    train,
+)
+
+__all__ = [
+    "CHECKPOINTS",
+    "FLAGS_FILE",
+    "METRICS_FILE",
+    "MODEL_FILE",
+    "PROFILE",
+    "SUMMARY_FILE",
+    "Diverged",
+    "Row",
+    "Stopped",
+    "TrainedModel",
+    "compile_run",
+    "epochs_may_grow",
+    "is_finished",
+    "load",
+    "prepare_directory",
+    "restore",
+    "save",
+    "train",
+]

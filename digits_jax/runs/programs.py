@@ -1,0 +1,154 @@
+"""The compiled programs of a run, and the epochs that they make."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from digits_jax.config import Config, Hyperparameters, hyperparameters
+from digits_jax.data.dataset import Dataset, Splits
+from digits_jax.evaluation import Metrics
+from digits_jax.models import Params
+from digits_jax.runs.history import Row
+from digits_jax.training import TrainMetrics, TrainState, make_training
+
+Evaluate = Callable[[Params, Dataset], Metrics]
+
+
+class Programs(NamedTuple):
+    """The compiled programs of a run, and the ways to send them what they read.
+
+    `put` is for numbers and states, whose memory may then be written over; `put_split` for splits.
+    `seconds` is what compiling them took.
+    """
+
+    init: Callable[[Hyperparameters], TrainState]
+    epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
+    evaluate_validation: Evaluate | None
+    evaluate_test: Evaluate
+    put: Callable[[Any], Any] = functools.partial(jax.device_put, may_alias=False)
+    put_split: Callable[[Dataset], Dataset] = jax.device_put
+    seconds: float = 0.0
+
+
+class Epoch(NamedTuple):
+    """What an epoch leaves: the state after it, its row, and norms where they were asked for.
+
+    `evaluate_seconds` is what scoring the validation images took.
+    """
+
+    state: TrainState
+    row: Row
+    gradient_norms: tuple[float, ...] | None
+    evaluate_seconds: float
+
+
+def state_template(config: Config, splits: Splits) -> TrainState:
+    """The shapes of a run's state."""
+    training = make_training(config, splits.image_shape, splits.num_classes)
+    state: TrainState = jax.eval_shape(training.init, hyperparameters(config))
+    return state
+
+
+def evaluations(
+    compile: Callable[[Dataset], Evaluate], splits: Splits
+) -> tuple[Evaluate | None, Evaluate]:
+    """The programs for validation and test images: one where they are as many, `None` for none."""
+    test = compile(splits.test)
+    if len(splits.validation.labels) == 0:
+        return None, test
+    same = len(splits.validation.labels) == len(splits.test.labels)
+    return test if same else compile(splits.validation), test
+
+
+def compile_programs(config: Config, splits: Splits, gradient_norms: bool = False) -> Programs:
+    """Compiles a run ahead of time, so that compile time and training time can be told apart."""
+    training = make_training(
+        config, splits.image_shape, splits.num_classes, gradient_norms=gradient_norms
+    )
+    numbers = hyperparameters(config)
+    state = jax.eval_shape(training.init, numbers)
+    evaluate = jax.jit(training.evaluate)
+
+    def evaluation(dataset: Dataset) -> Evaluate:
+        return evaluate.lower(state.params, dataset).compile()
+
+    evaluate_validation, evaluate_test = evaluations(evaluation, splits)
+    epoch = jax.jit(training.epoch, donate_argnums=1)
+    return Programs(
+        init=jax.jit(training.init).lower(numbers).compile(),
+        epoch=epoch.lower(numbers, state, splits.train).compile(),
+        evaluate_validation=evaluate_validation,
+        evaluate_test=evaluate_test,
+    )
+
+
+def epochs(
+    config: Config,
+    splits: Splits,
+    programs: Programs,
+    state: TrainState,
+    done: int = 0,
+    profile: Path | None = None,
+) -> Iterator[Epoch]:
+    """Trains, an epoch at each turn: Python is entered once an epoch.
+
+    Args:
+        config: the run.
+        splits: its data.
+        programs: its compiled programs.
+        state: where to begin, on the device; its memory is written over.
+        done: the epochs that led to `state`.
+        profile: a folder for a trace of the second epoch made here: the first warms up.
+    """
+    # All that the run reads, sent once: inside the loop nothing goes to the device.
+    numbers = programs.put(hyperparameters(config))
+    train_set, validation_set = map(programs.put_split, (splits.train, splits.validation))
+    for epoch in range(done + 1, config.epochs + 1):
+        second = epoch == done + 2
+        with _trace(profile, epoch) if profile and second else contextlib.nullcontext():
+            started = time.perf_counter()
+            state, metrics = programs.epoch(numbers, state, train_set)
+            metrics.loss.block_until_ready()
+            seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        validation = None
+        if programs.evaluate_validation:
+            validation = programs.evaluate_validation(state.params, validation_set)
+        step, metrics, validation = jax.device_get((state.step, metrics, validation))
+        evaluate_seconds = time.perf_counter() - started
+        row = Row(
+            epoch=epoch,
+            step=int(step),
+            train_loss=decimal(metrics.loss),
+            train_accuracy=decimal(metrics.accuracy),
+            validation_loss=decimal(validation.loss) if validation else None,
+            validation_accuracy=accuracy(validation, splits.validation) if validation else None,
+            learning_rate=decimal(metrics.learning_rate),
+            seconds=round(seconds, 6),
+        )
+        norms = metrics.gradient_norms
+        yield Epoch(state, row, norms and tuple(map(float, norms)), evaluate_seconds)
+
+
+@contextlib.contextmanager
+def _trace(directory: Path, epoch: int) -> Iterator[None]:
+    with (
+        jax.profiler.trace(directory),
+        jax.profiler.StepTraceAnnotation("epoch", step_num=epoch),
+    ):
+        yield
+
+
+def decimal(scalar: Any) -> float:
+    """A float32 as the shortest decimal that names it: 0.1, not 0.10000000149011612."""
+    return float(str(scalar))
+
+
+def accuracy(metrics: Metrics, dataset: Dataset) -> float:
+    """The share classified right, from the counts: float32 would round it."""
+    return (len(dataset.labels) - int(metrics.errors)) / len(dataset.labels)

@@ -1,0 +1,1 @@
+"""What the scripts share: flags, devices, jobs, signals, the compilation cache."""

@@ -1,0 +1,72 @@
+"""Flags of the devices that a script uses."""
+
+import os
+
+import jax
+from absl import flags as absl_flags
+
+from digits_jax.parallel.distributed import Job
+from experiments.cli.flags import FLAGS
+
+
+def define_cpu_devices(help: str, module_name: str) -> None:
+    """Defines how many devices JAX makes of a CPU."""
+    absl_flags.DEFINE_string("cpu_devices", "auto", help, module_name=module_name)
+
+
+def define_data_parallel() -> None:
+    """Defines the flags of one training on many devices."""
+    help = "share the run among all devices: --shards is their number"
+    absl_flags.DEFINE_bool("data_parallel", False, help, module_name="run")
+    define_cpu_devices("CPU devices; auto: --shards, or a core each for --data_parallel", "run")
+
+
+def use_cpu_devices(auto: int) -> None:
+    """Makes as many CPU devices as `--cpu_devices` says, before JAX first looks for devices.
+
+    Raises:
+        ValueError: where it is neither auto nor a number.
+    """
+    text: str = FLAGS.cpu_devices
+    if text != "auto" and not (text.isdigit() and int(text) > 0):
+        raise ValueError(f"cpu_devices={text}: expected auto or a whole number of at least 1")
+    count = auto if text == "auto" else int(text)
+    if text != "auto" or count > 1:  # else what the environment says stays
+        jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
+
+
+def cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def use_shards(shards: int, job: Job) -> int:
+    """Makes the devices of a run that may be shared, and gives its number of shards.
+
+    Args:
+        shards: those that the run asks for; 1 leaves it to the devices where it uses all of them.
+        job: in one of several processes a run uses all devices, as with `--data_parallel`.
+
+    Raises:
+        ValueError: where there are fewer devices, or all are to be used and there are more.
+    """
+    use_all = FLAGS.data_parallel or job.processes > 1
+    use_cpu_devices(auto=cores() if use_all and shards == 1 else max(1, shards // job.processes))
+    if shards <= 1 and not use_all:
+        return shards  # not even looking for devices: it takes time
+    count, kind = jax.device_count(), jax.default_backend()
+    if count != job.processes * jax.local_device_count():
+        raise ValueError(
+            f"{job} has {jax.local_device_count()} devices of {count}: "
+            "all processes of a job need as many, as by --cpu_devices"
+        )
+    if use_all and shards not in (1, count):
+        raise ValueError(
+            f"shards={shards}: all devices are to share the run, and there are {count} ({kind})"
+        )
+    if shards > count:
+        remedy = f": give --cpu_devices={shards}" if kind == "cpu" else ""
+        raise ValueError(
+            f"shards={shards} need as many devices, and there are {count} ({kind}){remedy}"
+        )
+    return count if use_all else shards

@@ -1,0 +1,1 @@
+"""The parts of experiments.sweep: what is varied, its results, their summary and figures."""

@@ -1,0 +1,107 @@
+"""Sweeps: many runs in one program are the runs that would be made one by one."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from digits_jax import Config, Dataset, hyperparameters, make_training
+from digits_jax.parallel import sweeps
+from digits_jax.parallel.mesh import make_mesh
+
+CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
+
+
+def alone(config, splits):
+    """Validation loss and test loss of the run on its own."""
+    training = make_training(config, splits.image_shape, splits.num_classes)
+    state, _ = jax.jit(training.run)(hyperparameters(config), splits.train)
+    evaluate = jax.jit(training.evaluate)
+    return [float(evaluate(state.params, split).loss) for split in (splits.validation, splits.test)]
+
+
+def test_combinations_are_every_value_with_every_seed():
+    configs = sweeps.combinations(
+        CONFIG, {"learning_rate": [0.1, 1.0], "hidden": [(4,), (8,), (9, 5)]}, seeds=[3, 4]
+    )
+    assert len(configs) == 12
+    assert len(set(configs)) == 12
+    assert [config.seed for config in configs[:4]] == [3, 4, 3, 4]
+    assert {config.hidden for config in configs} == {(4,), (8,), (9, 5)}
+
+
+@pytest.mark.parametrize(
+    ("varied", "message"),
+    [
+        ({"colour": ["red"]}, "cannot vary colour: known are activation, batch_size"),
+        ({"learning_rate": [1.0, -1.0]}, r"learning_rate=-1.0: must be"),
+        ({"batch_size": [10, 61]}, "batch_size=61 is larger than train_size=60"),
+        ({"seed": [1]}, "cannot vary seed"),
+        ({"shards": [1, 2]}, "cannot vary shards"),
+    ],
+)
+def test_what_cannot_run_is_an_error_before_anything_runs(varied, message):
+    with pytest.raises(ValueError, match=message) as error:
+        sweeps.combinations(CONFIG, varied, seeds=[0])
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_share_a_program_and_shapes_do_not():
+    varied = {
+        "learning_rate": [0.1, 1.0],
+        "weight_decay": [0.0, 1e-3],
+        "label_smoothing": [0.0, 0.1],
+        "clip_norm": [0.0, 1.0],
+        "momentum": [0.5, 0.9],
+        "init_scale": [0.5, 1.0],
+    }
+    configs = sweeps.combinations(CONFIG, varied, seeds=[0, 1])
+    assert sweeps.programs(configs) == [list(range(128))]
+    structural = {"hidden": [(4,), (8,)], "batch_size": [5, 10], "epochs": [1, 2]}
+    programs = sweeps.programs(sweeps.combinations(CONFIG, structural, seeds=[0, 1, 2]))
+    assert [len(program) for program in programs] == [3] * 8
+
+
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised):
+    other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
+    configs = [CONFIG, dataclasses.replace(CONFIG, learning_rate=0.3, **other)]
+    program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 2), vectorised)
+    outcome = program(sweeps.stack(configs), np.array([1, 1]), tuple(splits)[:3])
+    assert len(set(np.asarray(outcome.test_loss).tolist())) == len(configs)
+    for index, config in enumerate(configs):
+        validation_loss, test_loss = alone(config, splits)
+        assert outcome.validation_loss[index] == pytest.approx(validation_loss, rel=1e-5)
+        assert outcome.test_loss[index] == pytest.approx(test_loss, rel=1e-5)
+
+
+def test_an_incomplete_last_chunk_changes_nothing(splits):
+    configs = sweeps.combinations(CONFIG, {}, seeds=range(9))
+    at_once = list(sweeps.sweep(configs, splits, chunk=3))
+    by_four = list(sweeps.sweep(configs, splits, chunk=1))  # one run on each of four devices
+    assert [indices for indices, _, _ in by_four] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+    ((_, expected, _),) = at_once
+    losses = np.concatenate([outcome.test_loss for _, outcome, _ in by_four])
+    np.testing.assert_array_equal(losses, expected.test_loss)
+
+
+def test_without_validation_images(splits):
+    nothing = Dataset(splits.train.images[:0], splits.train.labels[:0])
+    ((_, outcome, _),) = sweeps.sweep([CONFIG], splits._replace(validation=nothing), chunk=1)
+    assert outcome.validation_errors is None
+    assert outcome.test_errors.shape == (1,)
+
+
+@pytest.mark.slow
+def test_a_chunk_fits_the_memory_that_is_free(splits):
+    program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 1), vectorised=True)
+
+    def program_bytes(runs):
+        numbers = sweeps.stack([CONFIG] * runs)
+        lowered = program.lower(numbers, np.array([runs]), tuple(splits)[:3])
+        memory = lowered.compile().memory_analysis()
+        return memory.temp_size_in_bytes + memory.argument_size_in_bytes
+
+    chunk = sweeps.fitting_chunk([CONFIG], splits, 4 << 20)
+    assert 0.7 * (4 << 20) < program_bytes(chunk) <= 4 << 20

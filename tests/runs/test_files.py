@@ -1,0 +1,34 @@
+"""Files are there whole or not at all."""
+
+import subprocess
+import sys
+
+from digits_jax.runs.files import write_atomically
+
+
+def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"first")
+    with open(path, "rb") as reader:
+        write_atomically(path, b"second")
+        assert reader.read() == b"first"  # who has it open keeps the whole earlier file
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_the_space_ends_the_earlier_file_stays(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"good")
+    script = (
+        "import sys, pathlib; from digits_jax.runs.files import write_atomically;"
+        "write_atomically(pathlib.Path(sys.argv[1]), bytes(1 << 20))"
+    )
+    process = subprocess.run(
+        ["bash", "-c", 'ulimit -f 4; exec "$@"', "bash", sys.executable, "-c", script, path],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode != 0
+    assert "OSError" in process.stderr
+    assert path.read_bytes() == b"good"
+    assert list(tmp_path.iterdir()) == [path]

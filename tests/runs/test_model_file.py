@@ -1,0 +1,98 @@
+"""Exported models: what comes back, and what a damaged file gets."""
+
+import pickle
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digits_jax import Config, make_model
+from digits_jax.runs import model_file
+
+CONFIG = Config(hidden=(5, 4), activation="gelu", seed=7)
+
+
+@pytest.fixture(scope="module")
+def model():
+    params = make_model(CONFIG, (3, 4), 6).init(jax.random.key(0))
+    return model_file.TrainedModel(params, CONFIG, (3, 4), 6)
+
+
+@pytest.fixture
+def path(tmp_path, model):
+    model_file.save(tmp_path / "model.safetensors", model)
+    return tmp_path / "model.safetensors"
+
+
+def test_a_model_comes_back(path, model):
+    loaded = model_file.load(path)
+    assert loaded[1:] == (CONFIG, (3, 4), 6)
+    for a, b in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(model.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    images = jax.random.uniform(jax.random.key(1), (2, 3, 4))
+    network = make_model(loaded.config, loaded.image_shape, loaded.num_classes)
+    np.testing.assert_array_equal(
+        network.apply(loaded.params, images), network.apply(model.params, images)
+    )
+
+
+def test_other_tools_read_the_tensors(path, model):
+    tensors = safetensors.numpy.load_file(path)
+    assert sorted(tensors) == [
+        f"layers.{layer}.{field}" for layer in range(3) for field in ("biases", "weights")
+    ]
+    np.testing.assert_array_equal(tensors["layers.1.weights"], model.params[1].weights)
+
+
+def test_the_same_model_gives_the_same_bytes(path, model):
+    first = path.read_bytes()
+    for _ in range(5):
+        model_file.save(path, model)
+        assert path.read_bytes() == first
+
+
+@given(data=st.data())
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_flipped_bit_in_a_tensor_is_noticed(tmp_path, path, data):
+    content = bytearray(path.read_bytes())
+    tensors_start = 8 + int.from_bytes(content[:8], "little")
+    at = data.draw(st.integers(tensors_start, len(content) - 1))
+    content[at] ^= 1 << data.draw(st.integers(0, 7))
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(content)
+    with pytest.raises(ValueError, match="SHA-256 of its tensors is not the one recorded"):
+        model_file.load(damaged)
+
+
+@given(data=st.data())
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_damage_gives_a_model_or_one_line(tmp_path, path, data):
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] = data.draw(st.integers(0, 255))
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    try:
+        model_file.load(damaged)
+    except ValueError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_what_is_no_model_of_ours_is_refused(tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes(pickle.dumps({"layers": 1}))
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        model_file.load(path)
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}))
+    with pytest.raises(ValueError, match="not a model of digits_jax"):
+        model_file.load(path)
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {"digits_jax": '{"format": 99}'}))
+    with pytest.raises(ValueError, match="format 99, this version reads 1"):
+        model_file.load(path)

@@ -1,0 +1,187 @@
+"""A run in its directory: the files, the numbers in them, and one compilation."""
+
+import csv
+import dataclasses
+import itertools
+import json
+import logging
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from digits_jax import Config, Dataset, make_model, runs
+from digits_jax.evaluation import make_evaluate
+from digits_jax.losses import LOSSES
+from digits_jax.runs import model_file, run
+
+CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
+# What it computes may grow until it is infinite.
+UNBOUNDED = Config(
+    train_size=60, validation_size=15, activation="relu", loss="cross_entropy", epochs=4
+)
+
+
+def read_metrics(directory):
+    with open(directory / runs.METRICS_FILE, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_metrics_summary_and_model(tmp_path, splits):
+    rows = []
+    summary = runs.train(CONFIG, splits, tmp_path, rows.append)
+
+    assert json.loads((tmp_path / runs.SUMMARY_FILE).read_text()) == json.loads(json.dumps(summary))
+    metrics = read_metrics(tmp_path)
+    assert [row["epoch"] for row in metrics] == ["1", "2", "3", "4"]
+    assert [int(row["step"]) for row in metrics] == [6, 12, 18, 24]
+    assert [float(row["validation_loss"]) for row in metrics] == [
+        row.validation_loss for row in rows
+    ]
+    assert float(metrics[-1]["train_loss"]) < float(metrics[0]["train_loss"])
+
+    model = model_file.load(tmp_path / runs.MODEL_FILE)
+    network = make_model(model.config, model.image_shape, model.num_classes)
+    evaluate = jax.jit(make_evaluate(network, LOSSES["quadratic"]))
+    assert evaluate(model.params, splits.test).errors == summary["test_errors"]
+    assert summary["test_accuracy"] == (21 - summary["test_errors"]) / 21
+    assert float(metrics[-1]["validation_loss"]) == pytest.approx(
+        float(evaluate(model.params, splits.validation).loss), rel=1e-5
+    )
+    assert summary["test_size"] == 21
+    assert summary["parameters"] == 35 * 8 + 8 + 8 * 3 + 3
+    assert summary["steps"] == 24
+
+
+def test_two_runs_give_the_same_bytes(tmp_path, splits):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        runs.train(CONFIG, splits, tmp_path / name)
+    one, two = ((tmp_path / name / runs.MODEL_FILE).read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_without_validation_images_their_columns_are_empty(tmp_path, splits):
+    nothing = Dataset(splits.train.images[:0], splits.train.labels[:0])
+    runs.train(CONFIG, splits._replace(validation=nothing), tmp_path)
+    assert {row["validation_accuracy"] for row in read_metrics(tmp_path)} == {""}
+
+
+def test_nothing_is_compiled_after_the_first_epoch(tmp_path, splits, caplog):
+    compilations = []
+
+    def count(row):
+        compilations.append(sum("Compiling" in record.getMessage() for record in caplog.records))
+
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        runs.train(CONFIG, splits, tmp_path, count)
+    assert compilations[0] > 0
+    assert len(set(compilations)) == 1
+
+
+def test_nothing_is_sent_to_the_device_inside_the_loop(tmp_path, splits):
+    # Transfers by jax.device_put and jax.device_get are explicit; 'disallow' forbids all others.
+    with jax.transfer_guard("disallow"):
+        runs.train(CONFIG, splits, tmp_path)
+
+
+def test_a_loss_that_diverges_stops_the_run(tmp_path, splits):
+    config = dataclasses.replace(UNBOUNDED, learning_rate=1e38)
+    with pytest.raises(runs.Diverged, match=r"train_loss became (nan|inf) in epoch 1"):
+        runs.train(config, splits, tmp_path)
+    assert len(read_metrics(tmp_path)) == 1
+    assert not (tmp_path / runs.MODEL_FILE).exists()
+    assert not (tmp_path / runs.SUMMARY_FILE).exists()
+
+
+def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, monkeypatch):
+    config = dataclasses.replace(
+        CONFIG, optimizer="adamw", schedule="warmup_cosine", learning_rate=0.01, clip_norm=1.0
+    )
+    programs = run.compile_programs(config, splits)
+    monkeypatch.setattr(run, "compile_programs", lambda *args, **options: programs)
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    for directory in (unbroken, broken):
+        directory.mkdir()
+    runs.train(config, splits, unbroken)
+    for epoch in (1, 2, 3):
+        checkpoint, damaged = runs.restore(config, splits, broken)
+        assert damaged == []
+        asked = itertools.count(-1)  # before compilation, before the first epoch, after it
+        with pytest.raises(runs.Stopped) as stopped:
+            runs.train(
+                config,
+                splits,
+                broken,
+                checkpoint=checkpoint,
+                should_stop=lambda asked=asked: next(asked) > 0,
+            )
+        assert stopped.value.epoch == epoch
+        assert len(read_metrics(broken)) == epoch
+    checkpoint, _ = runs.restore(config, splits, broken)
+    for _ in range(2):  # a checkpoint can be used twice
+        summary = runs.train(config, splits, broken, checkpoint=checkpoint)
+    models = [(directory / runs.MODEL_FILE).read_bytes() for directory in (unbroken, broken)]
+    assert models[0] == models[1]
+    columns = [name for name in runs.Row._fields if name != "seconds"]
+    tables = [
+        [[row[name] for name in columns] for row in read_metrics(directory)]
+        for directory in (unbroken, broken)
+    ]
+    assert tables[0] == tables[1]
+    seconds = sum(float(row["seconds"]) for row in read_metrics(broken))
+    assert summary["train_seconds"] == pytest.approx(seconds, abs=1e-4)
+
+
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tmp_path, splits):
+    # Each step multiplies all weights by about 1 - learning_rate * weight_decay = -9.
+    config = dataclasses.replace(UNBOUNDED, learning_rate=1.0, weight_decay=10.0, epochs=20)
+    with pytest.raises(runs.Diverged) as diverged:
+        runs.train(config, splits, tmp_path, checkpoint_seconds=1e-9)
+    epoch = int(re.search(r"became (nan|inf) in epoch (\d+)", str(diverged.value))[2])
+    assert epoch > 2
+    checkpoint, damaged = runs.restore(config, splits, tmp_path)
+    assert damaged == []
+    assert len(checkpoint.rows) == epoch - 1
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(checkpoint.state.params))
+    with pytest.raises(ValueError, match=f"is at epoch {epoch - 1} of 1"):
+        runs.restore(dataclasses.replace(config, epochs=1), splits, tmp_path)
+
+
+def test_parameters_that_are_not_finite_are_not_saved(tmp_path, splits):
+    # One step an epoch: its loss is from before the step that breaks the parameters.
+    config = Config(
+        train_size=60,
+        batch_size=60,
+        activation="relu",
+        loss="cross_entropy",
+        learning_rate=3e38,
+        init_scale=9.0,
+    )
+    nothing = Dataset(splits.train.images[:0], splits.train.labels[:0])
+    with pytest.raises(runs.Diverged, match="a parameter became nan or inf in epoch 1"):
+        runs.train(config, splits._replace(validation=nothing), tmp_path, checkpoint_seconds=1e-9)
+    assert not (tmp_path / runs.CHECKPOINTS).exists()
+
+
+def test_a_run_is_finished_with_the_summary_of_its_config(tmp_path):
+    assert not runs.is_finished(CONFIG, tmp_path)
+    path = tmp_path / runs.SUMMARY_FILE
+    path.write_text(json.dumps({"config": dataclasses.asdict(CONFIG)}))
+    assert runs.is_finished(CONFIG, tmp_path)
+    assert not runs.is_finished(dataclasses.replace(CONFIG, epochs=5), tmp_path)
+    path.write_text(path.read_text()[:20])
+    assert not runs.is_finished(CONFIG, tmp_path)
+
+
+def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for name in (runs.FLAGS_FILE, runs.METRICS_FILE, runs.SUMMARY_FILE, runs.MODEL_FILE):
+        (tmp_path / name).touch()
+        (tmp_path / f".{name}.123.tmp").touch()  # of a process killed as it wrote
+    (tmp_path / "events.out.tfevents.1.host").touch()
+    for folder in (runs.CHECKPOINTS, runs.PROFILE):
+        (tmp_path / folder / "1").mkdir(parents=True)
+    runs.prepare_directory(tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
