@@ -10,7 +10,6 @@ usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Any
 
 from absl import flags as absl_flags
@@ -32,7 +31,7 @@ from experiments.benchmarks import (
 from experiments.benchmarks.rows import Row, to_csv
 from experiments.benchmarks.timing import Unavailable
 from experiments.cli import flags
-from experiments.cli.markdown import machine
+from experiments.cli.records import provenance
 from experiments.peers.classic import TRAIN_SIZE
 
 FILES = ("benchmark.md", "benchmark.csv", "benchmark.png")
@@ -201,8 +200,8 @@ def main() -> None:
                 found.append(row)
                 bar.update()
     seconds = time.perf_counter() - STARTED
-    where = machine(flags.command("benchmark"), seconds, device["kind"], PACKAGES)
-    header = f"{where} {date.today()}; load average at the start {load:.2f}."
+    where = provenance(flags.command("benchmark"), seconds, device["kind"], PACKAGES)
+    header = f"{where} Load average at the start {load:.2f}."
     text = report.markdown(found, header)
     print(text)
     with flags.user_errors(OSError):

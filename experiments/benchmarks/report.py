@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from experiments.benchmarks import epochs, floor, growth, networks, processes
 from experiments.benchmarks.goals import GOALS, judge
 from experiments.benchmarks.rows import Row, find
-from experiments.cli.markdown import duration, table
+from experiments.cli.records import duration, table
 from experiments.peers.classic import CLASSES, PIXELS
 
 Rows = Sequence[Row]

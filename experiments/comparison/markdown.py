@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.cli.markdown import table
+from experiments.cli.records import table
 
 
 def pivot(

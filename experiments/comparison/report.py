@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.cli.markdown import duration, machine, table
+from experiments.cli.records import duration, provenance, table
 from experiments.comparison import cost, exactness, faults, programs, source, trajectory
 from experiments.comparison.markdown import left_out, pivot
 from experiments.comparison.methods import METHODS
@@ -18,7 +18,7 @@ REFERENCE = ("autodiff", "float64")
 def markdown(tables: Tables, command: str, seconds: float) -> str:
     """Machine, versions and command, then every table under a heading of its own."""
     sections = [
-        machine(command, seconds, jax.devices()[0].device_kind),
+        provenance(command, seconds, jax.devices()[0].device_kind),
         exactness_section(tables.exactness),
         trajectory_section(tables.trajectory, tables.test_errors),
         programs_section(tables.programs, tables.instructions),

@@ -1,0 +1,85 @@
+"""Records: what scripts measured, as Markdown and pictures, with the command that makes it again.
+
+A script that measures writes its tables into its folder; with `--record` also into
+`experiments/records`, under the script's name.
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags as absl_flags
+
+from digits_jax.runs.files import write_atomically
+from experiments.cli import processor
+
+FOLDER = Path(__file__).parents[1] / "records"
+PACKAGES = ("jax", "jaxlib", "numpy")
+
+
+def define() -> None:
+    """Defines the flag that puts what a script measures on record."""
+    help = "also write the tables into experiments/records"
+    absl_flags.DEFINE_bool("record", False, help, module_name="run")
+
+
+def provenance(
+    command: str, seconds: float, device: str, packages: Sequence[str] = PACKAGES
+) -> str:
+    """When, where, with what, and by which command; `packages` are those that are installed."""
+    threads = os.environ.get("OPENBLAS_NUM_THREADS")
+    blas = f" (OPENBLAS_NUM_THREADS={threads})" if threads else ""
+    versions = ", ".join(f"{name} {version}" for name, version in _versions(packages))
+    return (
+        f"`{command}` on {processor.name()}, {os.cpu_count()} cores, JAX on {device}; "
+        f"Python {platform.python_version()}, {versions}{blas}; {seconds:.0f} s in all, "
+        f"{datetime.date.today()}."
+    )
+
+
+def _versions(packages: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield name, importlib.metadata.version(name)
+
+
+def write(name: str, markdown: str, pictures: Mapping[str, bytes]) -> list[Path]:
+    """Puts a record into `experiments/records`: NAME.md, and PNG files whose names NAME begins.
+
+    Args:
+        name: the record, as a rule that of the script.
+        markdown: a title, the provenance and the tables; it links pictures as NAME-PICTURE.png.
+        pictures: PNG files by picture.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        OSError: where one cannot be written.
+    """
+    FOLDER.mkdir(exist_ok=True)
+    files = {f"{name}.md": markdown.encode()} | {
+        f"{name}-{picture}.png": png for picture, png in pictures.items()
+    }
+    for file, content in files.items():
+        write_atomically(FOLDER / file, content)
+    return [FOLDER / file for file in files]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def duration(seconds: float) -> str:
+    """A time to three digits with its unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
