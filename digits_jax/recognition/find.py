@@ -1,0 +1,160 @@
+"""Finds digits in a picture: where they are, in the order of reading, each as ink on paper."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from digits_jax.recognition import ink as inks
+from digits_jax.recognition.frames import without_faint, without_frames
+from digits_jax.recognition.parts import EIGHT, Part, connected, distance, gaps, stroke_width, union
+
+# Strokes that are thinner are looked at enlarged, as far as that takes no more pixels than this.
+THIN = 3.0
+PIXELS = 1_000_000
+
+
+class Found(NamedTuple):
+    """A digit: its box (left, top, width, height), the number of its line, its ink."""
+
+    box: tuple[int, int, int, int]
+    line: int
+    ink: Float[np.ndarray, "h w"]
+
+
+def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
+    """The digits of a picture, lines from top to bottom, each from left to right.
+
+    Args:
+        grey: from 0, black, to 1, white; ink may be darker or lighter than what it is on.
+    """
+    contrast = inks.ink(grey)
+    width = stroke_width(contrast > inks.otsu(contrast))
+    scale = 1
+    while width * scale < THIN and grey.size * (2 * scale) ** 2 <= PIXELS:
+        scale *= 2
+    if scale > 1:
+        contrast = np.clip(
+            ndimage.zoom(contrast, scale, order=3, mode="nearest", grid_mode=True), 0, 1
+        )
+    mask = inks.strokes(contrast, width * scale)
+    width = stroke_width(mask)
+    parts = connected(mask, max(3, 0.4 * width**2))
+    parts = without_faint(parts, contrast, width)
+    parts = without_frames(parts, mask.shape, width)
+    digits = without_dots(joined(parts, width), width)
+    soft = inks.soft(contrast, width)
+    return [
+        Found(_box(digit, scale), line, _cut(soft, digit))
+        for line, members in enumerate(in_lines(digits))
+        for digit in members
+    ]
+
+
+def _box(digit: Part, scale: int) -> tuple[int, int, int, int]:
+    left, top = digit.left // scale, digit.top // scale
+    return left, top, -(-digit.right // scale) - left, -(-digit.bottom // scale) - top
+
+
+def _cut(soft: Float[np.ndarray, "h w"], digit: Part) -> Float[np.ndarray, "h2 w2"]:
+    """The ink of a digit with a border of one pixel, and nobody else's."""
+    padded = np.pad(soft, 1)[digit.top : digit.bottom + 2, digit.left : digit.right + 2]
+    return padded * ndimage.binary_dilation(np.pad(digit.mask, 1), EIGHT)
+
+
+def joined(parts: list[Part], width: float) -> list[Part]:
+    """Joins the pieces of broken digits, the nearest first."""
+    heights = [p.height for p in parts if p.size > 2.5 * width] or [p.height for p in parts]
+    if not heights:
+        return []
+    ordered = np.sort(heights)
+    height = float(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)])
+    parts = list(parts)
+    costs = {
+        (i, j): cost
+        for i in range(len(parts))
+        for j in range(i)
+        if (cost := join_cost(parts[i], parts[j], width, height)) is not None
+    }
+    alive = set(range(len(parts)))
+    while costs:
+        i, j = min(costs, key=costs.__getitem__)
+        parts.append(union([parts[i], parts[j]]))
+        alive -= {i, j}
+        costs = {pair: cost for pair, cost in costs.items() if not {i, j} & set(pair)}
+        new = len(parts) - 1
+        for k in alive:
+            cost = join_cost(parts[new], parts[k], width, height)
+            if cost is not None:
+                costs[new, k] = cost
+        alive.add(new)
+    return [parts[i] for i in sorted(alive)]
+
+
+def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
+    """The distance of two pieces of one digit; `None` where they are not of one.
+
+    Args:
+        a: a part.
+        b: another.
+        width: of strokes.
+        height: of digits.
+    """
+    if a.height < b.height:
+        a, b = b, a
+    reach = max(1.2 * width, 0.2 * height)
+    gap_y, gap_x = gaps(a, b)
+    if max(gap_y, gap_x) > reach:
+        return None
+    high = max(a.bottom, b.bottom) - min(a.top, b.top)
+    wide = max(a.right, b.right) - min(a.left, b.left)
+    gap = distance(a, b)
+    close = gap <= 0.6 * width
+    if gap > reach or high > max((1.8 if close else 1.25) * height, 1.1 * a.height):
+        return None
+    if wide > max(1.2 * height, 1.3 * a.width):
+        return None
+    beside = -gap_x / min(a.width, b.width)
+    if b.height < 0.55 * a.height:
+        if b.size < 2.5 * width:  # a dot, unless it nearly touches
+            return gap if close else None
+        return gap if gap <= 1.2 * width or beside > 0.5 else None
+    return gap if beside > 0.5 or (close and beside > 0.2) else None
+
+
+def without_dots(digits: list[Part], width: float) -> list[Part]:
+    """Leaves out points, commas and dashes: what is small beside the others and not open."""
+    heights = [d.height for d in digits if d.size > 2.5 * width]
+    if not heights:
+        return digits if len(digits) == 1 else []
+    height = np.median(heights)
+    return [
+        d
+        for d in digits
+        if d.height >= 0.5 * height
+        or (d.height >= 0.25 * height and min(d.mask.shape) >= 2.2 * width and d.mask.mean() < 0.7)
+    ]
+
+
+def in_lines(digits: list[Part]) -> list[list[Part]]:
+    """Lines from top to bottom, each from left to right.
+
+    From left to right, a digit goes on the line whose last digit is nearest among those that are
+    about as high, or on a new one.
+    """
+    chains: list[list[Part]] = []
+    for d in sorted(digits, key=lambda d: d.left + d.right):
+        costs = []
+        for number, chain in enumerate(chains):
+            dy = abs(d.top + d.bottom - chain[-1].top - chain[-1].bottom) / 2
+            dx = abs(d.left + d.right - chain[-1].left - chain[-1].right) / 2
+            low, high = sorted([d.height, chain[-1].height])
+            beside = -gaps(d, chain[-1])[0] > 0.3 * low
+            if beside or (dy < 0.75 * high and dy < 1.2 * dx):
+                costs.append((dy + 0.3 * dx, number))
+        if costs:
+            chains[min(costs)[1]].append(d)
+        else:
+            chains.append([d])
+    return sorted(chains, key=lambda chain: np.mean([d.top + d.bottom for d in chain]))

@@ -1,0 +1,114 @@
+"""Ink and paper: evens out the light, and tells strokes from what they are written on."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from digits_jax.recognition.parts import stroke_width
+
+# Paper is judged on a picture of about this many pixels along its longer side.
+PAPER_GRID = 64
+# Below this contrast with the paper nothing is ink.
+LEAST_CONTRAST = 0.06
+# From this standard deviation between neighbouring pixels on, paper is grained or halftone.
+GRAIN = 0.015
+
+
+def ink(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """How dark each pixel is against its paper: 0 for paper, 1 for black ink on white.
+
+    Light ink on something dark is turned around first. The paper is looked for twice: over much of
+    the picture, which tells how wide strokes are, and between strokes.
+    """
+    grey = grey if is_dark_on_light(grey) else 1 - grey
+    if noise(grey) > GRAIN:
+        grey = ndimage.gaussian_filter(grey, 1.2)
+    rough = contrast(grey, paper(grey))
+    size = 2 * round(2.5 * stroke_width(rough > otsu(rough))) + 1
+    smooth = ndimage.gaussian_filter(grey, 0.7)
+    light = ndimage.grey_closing(smooth, size=(size, size), mode="nearest")
+    return contrast(grey, ndimage.uniform_filter(light, size, mode="nearest"))
+
+
+def is_dark_on_light(grey: Float[np.ndarray, "h w"]) -> bool:
+    """Whether what stands out from its surroundings is dark: the sign of their skewness.
+
+    Surroundings are medians over windows of several sizes; the clearest of them counts.
+    """
+    small = ndimage.gaussian_filter(reduced(grey, 4 * PAPER_GRID), 1)
+    skewness = []
+    for grid, size in ((1, 33), (1, 17), (2, 17), (2, 9)):
+        around = ndimage.median_filter(reduced(grey, grid * PAPER_GRID), size, mode="nearest")
+        d = small - enlarged(around, small.shape)
+        skewness.append((d**3).sum() / ((np.abs(d) ** 3).sum() + 1e-9))
+    return bool(max(skewness, key=abs) <= 0)
+
+
+def paper(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """The brightness of the paper at each pixel: a percentile over a third of the picture."""
+    small = reduced(grey, PAPER_GRID)
+    side = max(small.shape)
+    light = ndimage.percentile_filter(small, 75, max(3, side // 3), mode="nearest")
+    return enlarged(ndimage.gaussian_filter(light, side / 12, mode="nearest"), grey.shape)
+
+
+def contrast(
+    grey: Float[np.ndarray, "h w"], light: Float[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w"]:
+    """The share of the paper's light that does not come back."""
+    return np.clip(1 - grey / np.maximum(light, 0.05), 0, 1)
+
+
+def strokes(contrast: Float[np.ndarray, "h w"], width: float) -> Bool[np.ndarray, "h w"]:
+    """Where there is ink: at least half as dark as the darkest within a stroke or so.
+
+    A local threshold as Bernsen's (1986); paper counts as the lightest.
+    """
+    smooth = ndimage.gaussian_filter(contrast, 0.5)
+    threshold = otsu(contrast)
+    inked = contrast[contrast > threshold]
+    pen = np.median(inked) if len(inked) else 1
+    least = max(LEAST_CONTRAST, 0.5 * threshold, 0.4 * pen)
+    return (smooth > darkest(smooth, width) / 2) & (contrast > least)
+
+
+def soft(contrast: Float[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:
+    """Ink from 0 to 1 in any pen: 1 within strokes, 0 outside, grey at their edges."""
+    return np.clip((contrast / np.maximum(darkest(contrast, width), 1e-3) - 0.25) / 0.5, 0, 1)
+
+
+def darkest(contrast: Float[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:
+    """The largest contrast within one and a half strokes, smoothed."""
+    size = 2 * round(1.5 * width) + 1
+    return ndimage.uniform_filter(ndimage.maximum_filter(contrast, size), size)
+
+
+def reduced(grey: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "h2 w2"]:
+    """The picture by means over squares, its longer side about `side` pixels."""
+    step = max(1, round(max(grey.shape) / side))
+    h, w = (-(-n // step) for n in grey.shape)
+    padded = np.pad(grey, [(0, h * step - grey.shape[0]), (0, w * step - grey.shape[1])], "edge")
+    return padded.reshape(h, step, w, step).mean((1, 3))
+
+
+def enlarged(small: Float[np.ndarray, "h2 w2"], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """A small picture with the size of `shape`, linear between its pixels."""
+    zoom = [a / b for a, b in zip(shape, small.shape, strict=True)]
+    return ndimage.zoom(small, zoom, order=1, mode="nearest", grid_mode=True)
+
+
+def otsu(values: Float[np.ndarray, "..."]) -> float:
+    """The threshold with the largest variance between its two sides (Otsu, 1979)."""
+    counts, edges = np.histogram(values, 256)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
+    mean_below = np.cumsum(counts * middles) / np.maximum(below, 1)
+    mean_above = np.cumsum((counts * middles)[::-1])[::-1] / np.maximum(above, 1)
+    between = below[:-1] * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
+    return float(edges[1:-1][between.argmax()])
+
+
+def noise(grey: Float[np.ndarray, "h w"]) -> float:
+    """The standard deviation of pixels from their neighbours, by a median."""
+    d = grey[1:, 1:] - grey[:-1, 1:] - grey[1:, :-1] + grey[:-1, :-1]
+    return float(1.4826 * np.median(np.abs(d)) / 2) if d.size else 0.0
