@@ -10,9 +10,9 @@ from digits_jax.recognition import ink as inks
 from digits_jax.recognition.frames import without_faint, without_frames
 from digits_jax.recognition.parts import EIGHT, Part, connected, distance, gaps, stroke_width, union
 
-# Strokes that are thinner are looked at enlarged, as far as that takes no more pixels than this.
+# Thin strokes are looked at enlarged, and large pictures reduced to about this many pixels a side.
 THIN = 3.0
-PIXELS = 1_000_000
+LONGEST = 1000
 
 
 class Found(NamedTuple):
@@ -29,15 +29,13 @@ def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
     Args:
         grey: from 0, black, to 1, white; ink may be darker or lighter than what it is on.
     """
+    whole, grey = grey, inks.reduced(grey, LONGEST) if max(grey.shape) > LONGEST else grey
     contrast = inks.ink(grey)
     width = stroke_width(contrast > inks.otsu(contrast))
-    scale = 1
-    while width * scale < THIN and grey.size * (2 * scale) ** 2 <= PIXELS:
-        scale *= 2
+    scale = 2 if width < THIN and 4 * grey.size <= LONGEST**2 else 1
     if scale > 1:
-        contrast = np.clip(
-            ndimage.zoom(contrast, scale, order=3, mode="nearest", grid_mode=True), 0, 1
-        )
+        contrast = ndimage.zoom(contrast, scale, order=3, mode="nearest", grid_mode=True)
+        contrast = np.clip(contrast, 0, 1)
     mask = inks.strokes(contrast, width * scale)
     width = stroke_width(mask)
     parts = connected(mask, max(3, 0.4 * width**2))
@@ -46,15 +44,15 @@ def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
     digits = without_dots(joined(parts, width), width)
     soft = inks.soft(contrast, width)
     return [
-        Found(_box(digit, scale), line, _cut(soft, digit))
+        Found(_box(digit, whole.shape[1] / contrast.shape[1]), line, _cut(soft, digit))
         for line, members in enumerate(in_lines(digits))
         for digit in members
     ]
 
 
-def _box(digit: Part, scale: int) -> tuple[int, int, int, int]:
-    left, top = digit.left // scale, digit.top // scale
-    return left, top, -(-digit.right // scale) - left, -(-digit.bottom // scale) - top
+def _box(digit: Part, scale: float) -> tuple[int, int, int, int]:
+    left, top = int(digit.left * scale), int(digit.top * scale)
+    return left, top, round(digit.right * scale) - left, round(digit.bottom * scale) - top
 
 
 def _cut(soft: Float[np.ndarray, "h w"], digit: Part) -> Float[np.ndarray, "h2 w2"]:

@@ -37,8 +37,8 @@ def is_dark_on_light(grey: Float[np.ndarray, "h w"]) -> bool:
     """
     small = ndimage.gaussian_filter(reduced(grey, 4 * PAPER_GRID), 1)
     skewness = []
-    for grid, size in ((1, 33), (1, 17), (2, 17), (2, 9)):
-        around = ndimage.median_filter(reduced(grey, grid * PAPER_GRID), size, mode="nearest")
+    for grid, size in ((32, 17), (64, 17), (64, 9), (128, 9)):
+        around = ndimage.median_filter(reduced(grey, grid), size, mode="nearest")
         d = small - enlarged(around, small.shape)
         skewness.append((d**3).sum() / ((np.abs(d) ** 3).sum() + 1e-9))
     return bool(max(skewness, key=abs) <= 0)
