@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from digits_jax.recognition import ink as inks
@@ -41,7 +41,8 @@ def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
     parts = connected(mask, max(3, 0.4 * width**2))
     parts = without_faint(parts, contrast, width)
     parts = without_frames(parts, mask.shape, width)
-    digits = without_dots(joined(parts, width), width)
+    digits = [d for whole in joined(parts, width) for d in split(whole, width)]
+    digits = without_dots(digits, width)
     soft = inks.soft(contrast, width)
     return [
         Found(_box(digit, whole.shape[1] / contrast.shape[1]), line, _cut(soft, digit))
@@ -111,7 +112,7 @@ def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
     close = gap <= 0.6 * width
     if gap > reach or high > max((1.8 if close else 1.25) * height, 1.1 * a.height):
         return None
-    if wide > max(1.2 * height, 1.3 * a.width):
+    if wide > max(1.2 * height, 1.3 * a.width, high if close else 0):
         return None
     beside = -gap_x / min(a.width, b.width)
     if b.height < 0.55 * a.height:
@@ -119,6 +120,50 @@ def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
             return gap if close else None
         return gap if gap <= 1.2 * width or beside > 0.5 else None
     return gap if beside > 0.5 or (close and beside > 0.2) else None
+
+
+def split(part: Part, width: float) -> list[Part]:
+    """Cuts what is much wider than high where a path from top to bottom meets one stroke only."""
+    h, w = part.mask.shape
+    margin = max(3, round(2.5 * width))
+    if upright_width(part.mask) < 1.25 * h or w < 2 * margin + 3:
+        return [part]
+    column = cheapest_path(part.mask, margin)
+    side = np.arange(w)[None] < column[:, None]
+    crossed = part.mask[np.arange(h), column].sum()
+    halves = [
+        max(connected(part.mask & half, 1, part.top, part.left), key=lambda p: p.mask.sum())
+        for half in (side, ~side)
+    ]
+    digits = all(p.height >= 0.3 * h and p.size >= 4 * width and p.width >= width for p in halves)
+    if crossed > 1.6 * width or not digits:
+        return [part]
+    return [d for half in halves for d in split(half, width)]
+
+
+def upright_width(mask: Bool[np.ndarray, "h w"]) -> float:
+    """The width that is left when a slant is taken out: of x without its regression on y."""
+    y, x = np.nonzero(mask)
+    dy, dx = y - y.mean(), x - x.mean()
+    upright = dx - dy * (dx @ dy) / max(dy @ dy, 1)
+    return float(np.ptp(upright)) + 1
+
+
+def cheapest_path(mask: Bool[np.ndarray, "h w"], margin: int) -> Int[np.ndarray, " h"]:
+    """The column in each row of a path from top to bottom that meets the least ink."""
+    h, w = mask.shape
+    cost = np.where(mask, 1.0, 1e-3)
+    cost[:, :margin] = cost[:, w - margin :] = np.inf
+    total = cost.copy()
+    for y in range(1, h):
+        above = np.pad(total[y - 1], 1, constant_values=np.inf)
+        total[y] += np.minimum(above[1:-1], np.minimum(above[:-2], above[2:]) + 1e-2)
+    column = np.zeros(h, int)
+    column[-1] = total[-1].argmin()
+    for y in range(h - 1, 0, -1):
+        x = column[y]
+        column[y - 1] = x - 1 + (total[y - 1, x - 1 : x + 2] + [1e-2, 0, 1e-2]).argmin()
+    return column
 
 
 def without_dots(digits: list[Part], width: float) -> list[Part]:

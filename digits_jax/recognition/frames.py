@@ -122,6 +122,7 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
                 if mask.shape[1] >= need:
                     out |= _lines(mask, need, width)
         if lines.any():
+            lines |= _rungs(a.mask, lines, width) | _rungs(a.mask.T, lines.T, width).T
             removed[a.top : a.bottom, a.left : a.right] |= lines
             rest = a.mask & ~lines
             rest |= _bridged(rest, lines, width) | _bridged(rest.T, lines.T, width).T
@@ -131,6 +132,21 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
     near = ndimage.binary_dilation(removed, EIGHT, iterations=max(2, round(1.2 * width)))
     kept += [a for a in cut if a.size >= 0.5 * height]
     return [a for a in kept if not (is_stick(a, width) and _ends(a, near) == 2)]
+
+
+def _rungs(
+    mask: Bool[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"], width: float
+) -> Bool[np.ndarray, "h w"]:
+    """The thin upright strokes that are inked, but for gaps, from one level line to the next."""
+    inked = ndimage.binary_dilation(mask, np.ones((1, 3)))
+    found = np.zeros_like(mask)
+    for column in np.flatnonzero(lines.any(0)):
+        ends = np.flatnonzero(np.diff(lines[:, column].astype(np.int8), prepend=0, append=0))
+        for top, bottom in zip(ends[1:-1:2], ends[2:-1:2], strict=True):
+            if bottom - top > 4 * width and inked[top:bottom, column].mean() > 0.75:
+                found[top:bottom, column] = True
+    thick = ndimage.binary_opening(found, np.ones((1, round(2.5 * width) + 2)))
+    return found & ~thick & mask
 
 
 def is_stick(a: Part, width: float) -> bool:
@@ -170,15 +186,16 @@ def _lines(part: Bool[np.ndarray, "h w"], length: float, width: float) -> Bool[n
     h, w = part.shape
     gap = 2 * round(width / 2) + 1
     found = np.zeros_like(part)
+    thick = ndimage.binary_dilation(part, np.ones((3, 1)))
     for slope in SLOPES:
         shift = np.round(slope * (np.arange(w) - w / 2)).astype(int)
         pad = int(abs(shift).max())
-        padded = np.pad(part, ((pad, pad), (gap, gap)))
+        padded = np.pad(thick, ((pad, pad), (gap, gap)))
         shift = np.pad(shift, gap, "edge")[None]
         row, column = np.arange(h + 2 * pad)[:, None], np.arange(w + 2 * gap)[None]
         sheared = padded[np.clip(row + shift, 0, h + 2 * pad - 1), column]
         closed = ndimage.binary_closing(sheared, np.ones((1, gap)))
-        runs = sheared & _long_runs(closed, int(0.8 * length))
+        runs = sheared & _long_runs(closed, int(0.95 * length))
         back = runs[np.clip(row - shift, 0, h + 2 * pad - 1), column]
         found |= back[pad : pad + h, gap : gap + w]
     # A line's ragged border belongs to it.

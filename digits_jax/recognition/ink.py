@@ -33,15 +33,36 @@ def ink(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
 def is_dark_on_light(grey: Float[np.ndarray, "h w"]) -> bool:
     """Whether what stands out from its surroundings is dark: the sign of their skewness.
 
-    Surroundings are medians over windows of several sizes; the clearest of them counts.
+    Surroundings are medians over windows of several sizes, each with one voice, and with two a
+    surface through the whole picture, which follows any light but not a digit that fills it.
     """
     small = ndimage.gaussian_filter(reduced(grey, 4 * PAPER_GRID), 1)
-    skewness = []
+    voices = 2 * skewness(above_surface(reduced(grey, 2 * PAPER_GRID)))
     for grid, size in ((32, 17), (64, 17), (64, 9), (128, 9)):
         around = ndimage.median_filter(reduced(grey, grid), size, mode="nearest")
-        d = small - enlarged(around, small.shape)
-        skewness.append((d**3).sum() / ((np.abs(d) ** 3).sum() + 1e-9))
-    return bool(max(skewness, key=abs) <= 0)
+        voices += skewness(small - enlarged(around, small.shape))
+    return voices <= 0
+
+
+def skewness(d: Float[np.ndarray, "h w"]) -> float:
+    """From -1, where all that is far from 0 is negative, to 1."""
+    return float((d**3).sum() / ((np.abs(d) ** 3).sum() + 1e-9))
+
+
+def above_surface(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """What is left of a picture without the quadratic surface through most of its pixels.
+
+    Least squares, reweighted so that pixels far from the surface count little.
+    """
+    h, w = grey.shape
+    y, x = (a.ravel() for a in np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j])
+    terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=1)
+    weight = np.ones_like(x)
+    for _ in range(3):
+        fit = np.linalg.lstsq(terms * weight[:, None], grey.ravel() * weight, rcond=None)[0]
+        left = grey.ravel() - terms @ fit
+        weight = 1 / (1 + (left / (3 * np.median(np.abs(left)) + 1e-3)) ** 2)
+    return left.reshape(h, w)
 
 
 def paper(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
