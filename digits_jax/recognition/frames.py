@@ -1,9 +1,9 @@
 """What is drawn around digits and is none: ruled lines, tables, boxes, rings, paper's edges."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from digits_jax.recognition.parts import EIGHT, Part, connected, stroke_width
@@ -28,7 +28,8 @@ def without_faint(
     dark = np.array(
         [np.percentile(contrast[p.top : p.bottom, p.left : p.right][p.mask], 75) for p in parts]
     )
-    area = np.array([p.mask.sum() * (p.size > 2.5 * width) + 1e-6 for p in parts])
+    large = [p.size > 2.5 * width and not at_edge(p, contrast.shape) for p in parts]
+    area = np.array([p.mask.sum() * (1e-6 + n) for p, n in zip(parts, large, strict=True)])
     order = np.argsort(dark)
     usual = dark[order][np.searchsorted(area[order].cumsum(), area.sum() / 2)]
     return [
@@ -66,35 +67,42 @@ def text_height(parts: Sequence[Part], shape: tuple[int, int], width: float) -> 
 
 
 def without_rings(parts: list[Part], width: float) -> list[Part]:
-    """Replaces a closed line that has others inside by what is inside and touches it."""
+    """Replaces closed curves that have others inside by what is inside and touches them."""
     kept = []
     for a in parts:
-        inside = [b for b in parts if encloses(a, b) and _is_large_in(b, a, width)]
-        if inside:
-            holes = ndimage.binary_fill_holes(a.mask) & ~a.mask
-            inside = [b for b in inside if _within(b, a, holes)]
-        if not inside:
+        inside = _inside(a, [b for b in parts if encloses(a, b) and b.size > 2.5 * width])
+        if inside and not _is_table(a, inside, width):
+            depth = round(1.4 * stroke_width(a.mask)) + 1
+            filled = ndimage.binary_fill_holes(a.mask)
+            inner = ndimage.binary_erosion(filled, EIGHT, iterations=depth) & a.mask
+            least = 0.5 * np.median([b.height for b in inside])
+            kept += [b for b in connected(inner, 1, a.top, a.left) if b.height > least]
+        else:
             kept.append(a)
-            continue
-        labels, _ = ndimage.label(holes)
-        largest = np.bincount(labels.ravel())[1:].max()
-        if largest < 0.6 * holes.sum():
-            kept.append(a)  # a table, not a ring
-            continue
-        depth = round(1.4 * stroke_width(a.mask)) + 1
-        inner = ndimage.binary_erosion(holes | a.mask, EIGHT, iterations=depth) & a.mask
-        height = np.median([b.height for b in inside])
-        kept += [b for b in connected(inner, 1, a.top, a.left) if b.height > 0.5 * height]
     return kept
 
 
-def _is_large_in(b: Part, a: Part, width: float) -> bool:
-    return b.height >= 0.25 * a.height and b.size > 2.5 * width
+def _inside(a: Part, parts: Sequence[Part]) -> list[Part]:
+    """Those of `parts` that lie in a hole of `a` which is not far higher than they."""
+    if not parts:
+        return []
+    labels, _ = ndimage.label(ndimage.binary_fill_holes(a.mask) & ~a.mask)
+    holes = ndimage.find_objects(labels)
+    inside = []
+    for b in parts:
+        box = labels[b.top - a.top : b.bottom - a.top, b.left - a.left : b.right - a.left]
+        hole = np.bincount(box[b.mask]).argmax()
+        if hole:
+            rows = holes[hole - 1][0]
+            inside += [b] if b.height >= 0.25 * (rows.stop - rows.start) else []
+    return inside
 
 
-def _within(b: Part, a: Part, holes: Bool[np.ndarray, "h w"]) -> bool:
-    box = holes[b.top - a.top : b.bottom - a.top, b.left - a.left : b.right - a.left]
-    return bool(box[b.mask].mean() > 0.5)
+def _is_table(a: Part, inside: Sequence[Part], width: float) -> bool:
+    """Whether much of a frame is straight lines, longer than digits and than arcs of a ring."""
+    least = 1.6 * float(np.median([b.height for b in inside]))
+    level, upright = (max(least, min(0.75 * side, 2 * least)) for side in (a.width, a.height))
+    return bool(_straight(a.mask, level, upright, width).sum() > 0.2 * a.mask.sum())
 
 
 def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> list[Part]:
@@ -115,14 +123,14 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
         )
         lines = np.zeros_like(a.mask)
         if frame:
-            for mask, out, side in ((a.mask, lines, shape[1]), (a.mask.T, lines.T, shape[0])):
-                need = 1.6 * height
-                if mask.shape[1] >= 0.97 * side:  # from edge to edge
-                    need = min(need, 0.9 * side)
-                if mask.shape[1] >= need:
-                    out |= _lines(mask, need, width)
+            # From edge to edge a line may be shorter than that.
+            level, upright = (
+                min(1.6 * height, 0.9 * side) if length >= 0.97 * side else 1.6 * height
+                for length, side in zip((a.width, a.height), shape[::-1], strict=True)
+            )
+            lines = _straight(a.mask, level, upright, width)
         if lines.any():
-            lines |= _rungs(a.mask, lines, width) | _rungs(a.mask.T, lines.T, width).T
+            lines |= _rungs(a.mask, lines, width)
             removed[a.top : a.bottom, a.left : a.right] |= lines
             rest = a.mask & ~lines
             rest |= _bridged(rest, lines, width) | _bridged(rest.T, lines.T, width).T
@@ -132,21 +140,6 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
     near = ndimage.binary_dilation(removed, EIGHT, iterations=max(2, round(1.2 * width)))
     kept += [a for a in cut if a.size >= 0.5 * height]
     return [a for a in kept if not (is_stick(a, width) and _ends(a, near) == 2)]
-
-
-def _rungs(
-    mask: Bool[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"], width: float
-) -> Bool[np.ndarray, "h w"]:
-    """The thin upright strokes that are inked, but for gaps, from one level line to the next."""
-    inked = ndimage.binary_dilation(mask, np.ones((1, 3)))
-    found = np.zeros_like(mask)
-    for column in np.flatnonzero(lines.any(0)):
-        ends = np.flatnonzero(np.diff(lines[:, column].astype(np.int8), prepend=0, append=0))
-        for top, bottom in zip(ends[1:-1:2], ends[2:-1:2], strict=True):
-            if bottom - top > 4 * width and inked[top:bottom, column].mean() > 0.75:
-                found[top:bottom, column] = True
-    thick = ndimage.binary_opening(found, np.ones((1, round(2.5 * width) + 2)))
-    return found & ~thick & mask
 
 
 def is_stick(a: Part, width: float) -> bool:
@@ -169,9 +162,8 @@ def _bridged(
 ) -> Bool[np.ndarray, "h w"]:
     """The pixels of a line, about level, with a stroke right above and right below them."""
     h, w = rest.shape
-    row, column = np.arange(h)[:, None], np.arange(w)[None]
-    above = np.maximum.accumulate(np.where(lines, -1, row), 0)
-    below = np.minimum.accumulate(np.where(lines, h, row)[::-1], 0)[::-1]
+    above, below = (a.T for a in _around(~lines.T))
+    column = np.arange(w)[None]
     across = lines & (above >= 0) & (below < h) & (below - above < 4 * width)
     over = across & rest[np.clip(above, 0, h - 1), column]
     under = across & rest[np.clip(below, 0, h - 1), column]
@@ -181,34 +173,85 @@ def _bridged(
     )
 
 
-def _lines(part: Bool[np.ndarray, "h w"], length: float, width: float) -> Bool[np.ndarray, "h w"]:
-    """The pixels of straight strokes, about level, of at least `length`."""
-    h, w = part.shape
-    gap = 2 * round(width / 2) + 1
-    found = np.zeros_like(part)
-    thick = ndimage.binary_dilation(part, np.ones((3, 1)))
+def _straight(
+    mask: Bool[np.ndarray, "h w"], level: float, upright: float, width: float
+) -> Bool[np.ndarray, "h w"]:
+    """The pixels of level and of upright lines that are at least so long."""
+    found = np.zeros_like(mask)
+    if mask.shape[1] >= level:
+        found |= _at_slopes(_long_runs, mask, mask, level, width)
+    if mask.shape[0] >= upright:
+        found |= _at_slopes(_long_runs, mask.T, mask.T, upright, width).T
+    return found
+
+
+def _rungs(
+    mask: Bool[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"], width: float
+) -> Bool[np.ndarray, "h w"]:
+    """Strokes across a frame, shorter than its lines, that go from one of them to the next."""
+    if mask.shape[0] > mask.shape[1]:
+        return _at_slopes(_between_lines, mask, lines, 4 * width, width)
+    return _at_slopes(_between_lines, mask.T, lines.T, 4 * width, width).T
+
+
+# From ink, lines, a length and the width of strokes to the pixels of what is level and straight.
+Detect = Callable[
+    [Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"], float, float], Bool[np.ndarray, "h w"]
+]
+
+
+def _at_slopes(
+    detect: Detect,
+    mask: Bool[np.ndarray, "h w"],
+    lines: Bool[np.ndarray, "h w"],
+    length: float,
+    width: float,
+) -> Bool[np.ndarray, "h w"]:
+    """What is found at any slope: every column is moved up or down until that is level."""
+    h, w = mask.shape
+    found = np.zeros_like(mask)
     for slope in SLOPES:
-        shift = np.round(slope * (np.arange(w) - w / 2)).astype(int)
-        pad = int(abs(shift).max())
-        padded = np.pad(thick, ((pad, pad), (gap, gap)))
-        shift = np.pad(shift, gap, "edge")[None]
-        row, column = np.arange(h + 2 * pad)[:, None], np.arange(w + 2 * gap)[None]
-        sheared = padded[np.clip(row + shift, 0, h + 2 * pad - 1), column]
-        closed = ndimage.binary_closing(sheared, np.ones((1, gap)))
-        runs = sheared & _long_runs(closed, int(0.95 * length))
-        back = runs[np.clip(row - shift, 0, h + 2 * pad - 1), column]
-        found |= back[pad : pad + h, gap : gap + w]
+        shift = np.round(slope * (np.arange(w) - w / 2)).astype(int)[None]
+        pad = int(np.abs(shift).max())
+        rows, columns = np.arange(h + 2 * pad)[:, None], np.arange(w)[None]
+        there, back = (np.clip(rows + s, 0, len(rows) - 1) for s in (shift, -shift))
+        level = [np.pad(a, ((pad, pad), (0, 0)))[there, columns] for a in (mask, lines)]
+        found |= detect(*level, length, width)[back, columns][pad : pad + h]
     # A line's ragged border belongs to it.
-    return ndimage.binary_dilation(found, np.ones((3, 1))) & part
+    return ndimage.binary_dilation(found, np.ones((3, 1))) & mask
 
 
-def _long_runs(mask: Bool[np.ndarray, "h w"], length: int) -> Bool[np.ndarray, "h w"]:
-    """The pixels that lie in runs of at least `length` along rows; the outer columns are empty."""
-    w = mask.shape[1]
-    column = np.arange(w)[None]
-    before = np.maximum.accumulate(np.where(mask, -1, column), 1)
-    after = np.minimum.accumulate(np.where(mask, w, column)[:, ::-1], 1)[:, ::-1]
-    return mask & (after - before - 1 >= length)
+def _long_runs(
+    mask: Bool[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"], length: float, width: float
+) -> Bool[np.ndarray, "h w"]:
+    """The pixels in rows of ink without gaps wider than a stroke, about `length` or longer."""
+    gap = 2 * round(width / 2) + 1
+    thick = np.pad(ndimage.binary_dilation(mask, np.ones((3, 1))), ((0, 0), (gap, gap)))
+    closed = ndimage.binary_closing(thick, np.ones((1, gap)))
+    before, after = _around(~closed)
+    return mask & (closed & (after - before > 0.95 * length))[:, gap:-gap]
+
+
+def _between_lines(
+    mask: Bool[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"], length: float, width: float
+) -> Bool[np.ndarray, "h w"]:
+    """The pixels in rows between two lines, `length` or more apart, of which most are ink."""
+    before, after = _around(lines)
+    apart = after - before - 1
+    inked = np.cumsum(ndimage.binary_dilation(mask, np.ones((3, 1))), axis=1)
+    first, last = np.maximum(before, 0), np.minimum(after, mask.shape[1]) - 1
+    share = np.take_along_axis(inked, last, 1) - np.take_along_axis(inked, first, 1)
+    whole = (before >= 0) & (after < mask.shape[1]) & (apart > length)
+    found = whole & ~lines & (share > 0.85 * apart)
+    return found & ~ndimage.binary_opening(found, np.ones((round(2.5 * width) + 2, 1)))
+
+
+def _around(marks: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], ...]:
+    """The columns of the nearest marks to the left and to the right; -1 and `w` without one."""
+    column = np.arange(marks.shape[1])[None]
+    before = np.maximum.accumulate(np.where(marks, column, -1), axis=1)
+    after = np.where(marks, column, marks.shape[1])[:, ::-1]
+    return before, np.minimum.accumulate(after, axis=1)[:, ::-1]
 
 
 def without_edges(parts: list[Part], shape: tuple[int, int], width: float) -> list[Part]:

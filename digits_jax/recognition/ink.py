@@ -24,10 +24,20 @@ def ink(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     if noise(grey) > GRAIN:
         grey = ndimage.gaussian_filter(grey, 1.2)
     rough = contrast(grey, paper(grey))
-    size = 2 * round(2.5 * stroke_width(rough > otsu(rough))) + 1
+    width = stroke_width(away_from_edge(rough > otsu(rough)))
+    size = 2 * round(2.5 * width) + 1
     smooth = ndimage.gaussian_filter(grey, 0.7)
     light = ndimage.grey_closing(smooth, size=(size, size), mode="nearest")
-    return contrast(grey, ndimage.uniform_filter(light, size, mode="nearest"))
+    light = ndimage.uniform_filter(light, 2 * round(1.5 * width) + 1, mode="nearest")
+    return contrast(grey, light)
+
+
+def away_from_edge(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """What hangs not together with the edge, as shadows do; all, if little is left."""
+    labels, _ = ndimage.label(mask)
+    edge = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
+    inner = mask & ~np.isin(labels, edge)
+    return inner if inner.sum() > 0.02 * mask.sum() else mask
 
 
 def is_dark_on_light(grey: Float[np.ndarray, "h w"]) -> bool:
