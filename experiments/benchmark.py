@@ -29,9 +29,9 @@ from experiments.benchmarks import (
     workers,
 )
 from experiments.benchmarks.rows import Row, to_csv
-from experiments.benchmarks.timing import Unavailable
 from experiments.cli import flags
 from experiments.cli.records import provenance
+from experiments.cli.timing import Unavailable
 from experiments.peers.classic import TRAIN_SIZE
 
 FILES = ("benchmark.md", "benchmark.csv", "benchmark.png")

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import Sample, Unavailable, interleaved, summarise
 from experiments.benchmarks.workers import Worker, thread_settings
 from experiments.cli import processor
+from experiments.cli.timing import Timing, Unavailable, interleaved, summarise
 
 SECTION, FORMS_SECTION, FLOOR_SECTION = "epochs", "forms", "floor"
 # What scikit-learn trains, with its learning rate; measured where it is among the peers.
@@ -235,7 +235,7 @@ def _batch(
             yield measured(section, name, batch_size, "sgemm", "FLOP/s", rates, product.note)
 
 
-def _epoch_rows(name: str, batch_size: int, form: str, samples: Sequence[Sample]) -> Iterator[Row]:
+def _epoch_rows(name: str, batch_size: int, form: str, samples: Sequence[Timing]) -> Iterator[Row]:
     seconds = summarise([sample.seconds for sample in samples])
     yield measured(SECTION, name, batch_size, "epoch", "s", seconds, form)
     cores = summarise([sample.cpu_seconds / sample.seconds for sample in samples])

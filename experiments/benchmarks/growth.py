@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from digits_jax.config import GRADIENTS
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import Unavailable, interleaved, summarise
+from experiments.cli.timing import Unavailable, interleaved, summarise
 from experiments.peers.classic import TRAIN_SIZE
 
 IMAGES, WIDTH, DEPTH = "training images", "hidden units", "hidden layers"

@@ -13,7 +13,7 @@ from digits_jax.config import GRADIENTS
 from experiments.benchmarks import workers
 from experiments.benchmarks.growth import compilation_cache
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import Unavailable, interleaved, summarise
+from experiments.cli.timing import Unavailable, interleaved, summarise
 
 SECTION, QUANTITY, UNIT = "networks", "time a network", "s"
 

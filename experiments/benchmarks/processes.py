@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from experiments.benchmarks import epochs, workers
 from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import interleaved, summarise
 from experiments.benchmarks.workers import Worker, thread_settings
+from experiments.cli.timing import interleaved, summarise
 
 SECTION = "process"
 COLD, WARM = "cold", "warm"

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.benchmarks.timing import Summary
+from experiments.cli.timing import Summary
 
 
 class Row(NamedTuple):

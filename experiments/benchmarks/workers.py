@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from experiments.benchmarks.timing import Sample, Unavailable, turn
+from experiments.cli.timing import Timing, Unavailable, measure
 
 ROOT = Path(__file__).parents[2]
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -108,9 +108,9 @@ def call(worker: Worker, key: str, function: str, **arguments: Any) -> Any:
     return ask(worker, do="call", key=key, function=function, arguments=arguments)
 
 
-def time_turn(worker: Worker, key: str, function: str, seconds: float) -> Sample:
-    """`timing.turn` of a function of `key`."""
-    return Sample(*ask(worker, do="turn", key=key, function=function, seconds=seconds))
+def time_turn(worker: Worker, key: str, function: str, seconds: float) -> Timing:
+    """`timing.measure` of a function of `key`."""
+    return Timing(*ask(worker, do="turn", key=key, function=function, seconds=seconds))
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:
@@ -135,7 +135,7 @@ def _answer(request: dict[str, Any], prepared: dict[str, Functions]) -> Any:
         return None
     function = prepared[key][request["function"]]
     if request["do"] == "turn":
-        return turn(function, request["seconds"])
+        return measure(function, request["seconds"])
     return function(**request["arguments"])
 
 

@@ -9,7 +9,7 @@ from experiments.benchmarks import epochs, floor, growth, processes
 from experiments.benchmarks.goals import GOALS, judge
 from experiments.benchmarks.report import flatness, markdown
 from experiments.benchmarks.rows import Row, measured, missing, to_csv
-from experiments.benchmarks.timing import Summary, summarise
+from experiments.cli.timing import Summary, summarise
 
 
 def epoch(name, batch_size, seconds):

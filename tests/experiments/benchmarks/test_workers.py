@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from experiments.benchmarks import workers
-from experiments.benchmarks.timing import Unavailable
+from experiments.cli.timing import Unavailable
 
 COMMANDS = workers.competitor("commands")
 
