@@ -24,7 +24,7 @@ def splits():
 
 @pytest.fixture(scope="session")
 def config():
-    return Config(train_size=60, validation_size=0, hidden=(7,), batch_size=6, epochs=1)
+    return Config(train_size=60, validation_size=0, hidden=("7",), batch_size=6, epochs=1)
 
 
 @pytest.fixture(scope="session")
