@@ -118,7 +118,7 @@ def _train(
         _, (_, start, _) = training_step(problem, value_and_grad, "float32")
         state, found = run(start, train, batch_rows(problem.config, problem.config.total_steps))
         losses.append(np.asarray(found))
-        accuracies.append(float(evaluate(state.params, splits.test).accuracy))
+        accuracies.append(float(evaluate(state.judged, splits.test).accuracy))
     return np.stack(losses), np.array(accuracies)
 
 

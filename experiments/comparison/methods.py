@@ -1,5 +1,6 @@
 """The ways to a gradient, each a `ValueAndGrad` behind one name, and which run at which size."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -160,6 +161,6 @@ def training_step(
 
 def can_train(name: str, config: Config) -> bool:
     """Whether an update by this method is what the Config says: NumPy knows plain descent alone."""
-    fields = ("optimizer", "schedule", "weight_decay", "clip_norm")
-    plain = all(getattr(config, field) == getattr(Config(), field) for field in fields)
-    return METHODS[name].compiled or plain
+    terms = [field.name for field in dataclasses.fields(Config) if "neutral" in field.metadata]
+    plain = (config.optimizer, config.schedule) == ("sgd", "constant")
+    return METHODS[name].compiled or (plain and not any(getattr(config, term) for term in terms))

@@ -60,8 +60,9 @@ def rows(
     for dtype in [dtype for dtype in ("float64", "float32") if dtype in dtypes]:
         for name in ("autodiff", *names):
             with precision(dtype):
-                paths[name, dtype] = path = _train(problem, splits.train, name, dtype)
-                errors = int(evaluate(jax.device_put(path[max(path)]), splits.test).errors)
+                path, judged = _train(problem, splits.train, name, dtype)
+                errors = int(evaluate(jax.device_put(judged), splits.test).errors)
+            paths[name, dtype] = path
             exact = ("autodiff", "float64") if name == "autodiff" else ("autodiff", dtype)
             reference = exact if exact in paths else ("autodiff", dtype)
             found += [
@@ -78,8 +79,8 @@ def distance(params: Any, reference: Any) -> float:
     return float(np.sqrt(sum(np.sum((p.astype(np.float64) - r) ** 2) for p, r in pairs)))
 
 
-def _train(problem: Problem, train: Dataset, name: str, dtype: str) -> dict[int, Any]:
-    """The parameters after each of the steps recorded, as NumPy arrays."""
+def _train(problem: Problem, train: Dataset, name: str, dtype: str) -> tuple[dict[int, Any], Any]:
+    """The parameters after each of the steps recorded, as NumPy arrays; those that are judged."""
     method, config = METHODS[name], problem.config
     step, (numbers, state, _) = training_step(problem, method.make(problem), dtype, method.compiled)
     step = jax.jit(step) if method.compiled else step
@@ -88,4 +89,4 @@ def _train(problem: Problem, train: Dataset, name: str, dtype: str) -> dict[int,
         state, _ = step(numbers, state, Dataset(train.images[rows], train.labels[rows]))
         if index in recorded:
             path[index] = jax.tree.map(np.asarray, state.params)
-    return path
+    return path, state.judged
