@@ -130,7 +130,8 @@ def rows(
     A gradient check catches a disagreement above `TOLERANCE`; a loss curve, a loss that falls by
     less than `FALL` of it; accuracy, a mistake with which every run is worse than every right one.
     """
-    config = dataclasses.replace(problem.config, epochs=epochs)
+    warmup = min(problem.config.warmup_epochs, epochs / 2)
+    config = dataclasses.replace(problem.config, epochs=epochs, warmup_epochs=warmup)
     seeded = [dataclasses.replace(config, seed=config.seed + n) for n in range(seeds)]
     problems = [make_problem(each, splits) for each in seeded]
     evaluate = jax.jit(make_evaluate(problem.model, problem.loss))

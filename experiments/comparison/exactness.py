@@ -10,7 +10,7 @@ from experiments.comparison.problem import Place, Problem
 
 
 class Difference(NamedTuple):
-    """One parameter array: its largest absolute difference, and that over its largest element."""
+    """The parameter array that differs most from its like, relative to its largest element."""
 
     place: Place
     method: str
@@ -21,19 +21,18 @@ class Difference(NamedTuple):
 
 
 def rows(problem: Problem, trials: Trials) -> list[Difference]:
-    """The differences of every trial, array by array."""
-    computed = {}
-    for (method, dtype), gradient in trials.items():
-        with precision(dtype):
-            computed[method, dtype] = jax.tree.leaves(gradient()[1])
+    """The difference of every trial, with autodiff in float64 as the reference."""
     with precision("float64"):
         reference = jax.jit(METHODS["autodiff"].make(problem))
         expected = jax.tree.leaves(reference(*problem.arguments("float64"))[1])
-    return [
-        Difference(problem.place, *trial, name, *difference(actual, wanted))
-        for trial, arrays in computed.items()
-        for name, actual, wanted in zip(problem.parameter_names(), arrays, expected, strict=True)
-    ]
+    found = []
+    for (method, dtype), gradient in trials.items():
+        with precision(dtype):
+            computed = jax.tree.leaves(gradient()[1])
+        arrays = zip(problem.parameter_names(), map(difference, computed, expected), strict=True)
+        worst, (absolute, relative) = max(arrays, key=lambda array: array[1][1])
+        found.append(Difference(problem.place, method, dtype, worst, absolute, relative))
+    return found
 
 
 def difference(actual: Any, expected: Any) -> tuple[float, float]:

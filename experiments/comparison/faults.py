@@ -1,4 +1,7 @@
-"""Classic mistakes in back-propagation by hand, each one entry of a network or of its loss."""
+"""Classic mistakes in back-propagation by hand, each one entry of a network or of its loss.
+
+A pullback gives dC/dp and dC/da; the mistaken ones are given the layer with the right one, too.
+"""
 
 import functools
 from collections.abc import Callable, Collection, Iterable
@@ -10,61 +13,39 @@ from jaxtyping import Array
 
 from digits_jax.activations import ACTIVATIONS
 from digits_jax.gradients import ValueAndGrad, manual
+from digits_jax.layers import convolution
 from digits_jax.losses import Loss
 from digits_jax.models import Model
 from experiments.comparison.problem import Problem
 
-# dC/dp, dC/da
+AFFINE = ("dense", "convolution")
+ANYWHERE, BEHIND_PARAMETERS = range(1_000_000), range(1, 1_000_000)
 Pulled = tuple[Any, Array]
-# (p, a, delta) -> Pulled, as in `digits_jax.layers.Layer`.
-Pullback = Callable[[Any, Array, Array], Pulled]
 Put = Callable[[Model, Loss], tuple[Model, Loss]]
 
 
-class Fault(NamedTuple):
-    """A mistake in words, and what puts it into that of which `manual` is made.
+def pullbacks(
+    wrong: Callable[[Any, Any, Array, Array], Pulled],
+    kinds: Collection[str],
+    before: Collection[int] = ANYWHERE,
+    stride: int = 1,
+) -> Put:
+    """Puts a mistake into layers of these kinds, of no less than this stride where they have one.
 
-    A network that has no place for the mistake comes back as it was.
+    `before` are the numbers of layers with parameters that may come before it: where there are
+    none, nothing uses dC/da, and a mistake in it is none.
     """
 
-    mistake: str
-    put: Put
-
-
-def pullbacks(
-    kinds: Collection[str],
-    wrong: Callable[[Pullback, Any, Array, Array], Pulled],
-    first: int | None = None,
-) -> Put:
-    """Puts `wrong`, which is given the right pullback, into (the first) layers of these kinds."""
-
     def put(model: Model, loss: Loss) -> tuple[Model, Loss]:
-        layers = list(model.layers)
-        places = [n for n, layer in enumerate(layers) if layer.kind in kinds]
-        for n in places[:first]:
-            right: Any = layers[n].pullback
-            layers[n] = layers[n]._replace(pullback=functools.partial(wrong, right))
+        layers, passed = list(model.layers), 0
+        for n, layer in enumerate(layers):
+            wide = dict(layer.numbers).get("stride", stride) >= stride
+            if layer.kind in kinds and wide and passed in before:
+                layers[n] = layer._replace(pullback=functools.partial(wrong, layer))
+            passed += layer.kind in AFFINE
         return model._replace(layers=tuple(layers)), loss
 
     return put
-
-
-def without_derivative(right: Pullback, p: Any, z: Array, delta: Array) -> Pulled:
-    return (), delta
-
-
-def transposed_weights(right: Pullback, p: Any, a: Array, delta: Array) -> Pulled:
-    # The numbers row by row in the other order: a shape check finds nothing.
-    return right(p._replace(weights=p.weights.T.reshape(p.weights.shape)), a, delta)
-
-
-def bias_of_first_image(right: Pullback, p: Any, a: Array, delta: Array) -> Pulled:
-    gradient, back = right(p, a, delta)
-    return gradient._replace(biases=delta[:, 0]), back
-
-
-def no_gradient(right: Pullback, p: Any, a: Array, delta: Array) -> Pulled:
-    return jax.tree.map(jnp.zeros_like, p), right(p, a, delta)[1]
 
 
 def without_batch_mean(model: Model, loss: Loss) -> tuple[Model, Loss]:
@@ -74,23 +55,93 @@ def without_batch_mean(model: Model, loss: Loss) -> tuple[Model, Loss]:
     return model, loss._replace(derivative=derivative)
 
 
+def without_derivative(layer: Any, p: Any, z: Array, delta: Array) -> Pulled:
+    return (), delta
+
+
+def transposed_weights(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    # The numbers row by row in the other order: a shape check finds nothing.
+    wrong = p._replace(weights=p.weights.T.reshape(p.weights.shape))
+    pulled: Pulled = layer.pullback(wrong, a, delta)
+    return pulled
+
+
+def bias_of_first_image(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    gradient, back = layer.pullback(p, a, delta)
+    first, _ = layer.pullback(p, a[:, :1], delta[:, :1])
+    return gradient._replace(biases=first.biases), back
+
+
+def no_gradient(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    return jax.tree.map(jnp.zeros_like, p), layer.pullback(p, a, delta)[1]
+
+
+def kernel_not_flipped(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    places = p.weights.reshape(len(delta), -1, len(a))[:, ::-1]
+    pulled: Pulled = layer.pullback(p._replace(weights=places.reshape(p.weights.shape)), a, delta)
+    return pulled
+
+
+def without_stride(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    dense: Any = convolution(len(delta), dict(layer.numbers)["size"])
+    _, _, rows, columns = delta.shape
+    corner = jnp.zeros((len(delta), *a.shape[1:]), delta.dtype).at[:, :, :rows, :columns].set(delta)
+    return layer.pullback(p, a, delta)[0], dense.pullback(p, a, corner)[1]
+
+
+def off_by_a_pixel(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    gradient, back = layer.pullback(p, a, delta)
+    return gradient, jnp.pad(back, ((0, 0), (0, 0), (1, 0), (1, 0)))[:, :, :-1, :-1]
+
+
+def to_every_pixel(layer: Any, p: Any, a: Array, delta: Array) -> Pulled:
+    size = dict(layer.numbers)["size"]
+    everywhere = delta.repeat(size, axis=2).repeat(size, axis=3)
+    _, _, rows, columns = everywhere.shape
+    return (), jnp.zeros_like(a).at[:, :, :rows, :columns].set(everywhere)
+
+
+class Fault(NamedTuple):
+    """A mistake in words, and what puts it in; what has no place for it comes back as it was."""
+
+    mistake: str
+    put: Put
+
+
 NONE = "none"
 FAULTS = {
     NONE: Fault("no mistake", lambda model, loss: (model, loss)),
     "activation_derivative": Fault(
-        "BP2 forgets the factor f'(z)", pullbacks(ACTIVATIONS, without_derivative)
+        "BP2 forgets the factor f'(z)", pullbacks(without_derivative, ACTIVATIONS)
     ),
     "batch_mean": Fault("BP1 forgets to divide by the batch size", without_batch_mean),
     "transposed_weights": Fault(
-        "BP2 reads the weights as if stored [in, out]", pullbacks({"dense"}, transposed_weights)
+        "BP2 reads the weights as if stored [in, out]",
+        pullbacks(transposed_weights, AFFINE, BEHIND_PARAMETERS),
     ),
     "bias_sum": Fault(
         "BP3 takes the first image instead of the sum over the batch",
-        pullbacks({"dense"}, bias_of_first_image),
+        pullbacks(bias_of_first_image, AFFINE),
     ),
     "off_by_one": Fault(
         "the loop over layers ends one early: layer 1 gets no gradient",
-        pullbacks({"dense"}, no_gradient, first=1),
+        pullbacks(no_gradient, AFFINE, before={0}),
+    ),
+    "kernel_not_flipped": Fault(
+        "dC/da of a convolution by kernels that are not flipped",
+        pullbacks(kernel_not_flipped, {"convolution"}, BEHIND_PARAMETERS),
+    ),
+    "stride": Fault(
+        "dC/da of a convolution forgets the stride",
+        pullbacks(without_stride, {"convolution"}, BEHIND_PARAMETERS, stride=2),
+    ),
+    "padding": Fault(
+        "dC/da of a convolution is off by a pixel of padding",
+        pullbacks(off_by_a_pixel, {"convolution"}, BEHIND_PARAMETERS),
+    ),
+    "pooling": Fault(
+        "a max-pool sends delta to every pixel, not to the greatest",
+        pullbacks(to_every_pixel, {"max-pool"}, BEHIND_PARAMETERS),
     ),
 }
 

@@ -21,14 +21,15 @@ NAME = re.compile(r"%[\w.\-]+")
 NO_MEANING = re.compile(r', metadata=\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|/\*.*?\*/')
 HEADER = re.compile(r"^(?:ENTRY )?(%[\w.\-]+) .*\{$")
 INSTRUCTION = re.compile(r"^\s+(ROOT )?(%[\w.\-]+) = (.*)$")
-# The gradients whose programs are compared with that of autodiff.
-MANUAL, BP1_BY_AUTODIFF = "manual", "manual, BP1 by jax.grad"
+BOTH = ("autodiff", "manual")
+BP1_BY_AUTODIFF = "manual, BP1 by jax.grad"
+SAME, SAME_BUT_FOR_BP1, DIFFERENT = "identical", "identical but for BP1", "different"
 
 
 class CompiledProgram(NamedTuple):
-    """One program by one method; programs with equal fingerprints are the same graph.
+    """One program by one method, and whether that of the other method is the same graph.
 
-    `instructions` are those of all computations, inside fusions too, without parameters; `None` is
+    `instructions` are those of all computations, inside fusions too, without parameters. `None` is
     what XLA does not tell.
     """
 
@@ -40,7 +41,7 @@ class CompiledProgram(NamedTuple):
     bytes_accessed: float | None
     temporary_bytes: int
     instructions: int
-    fingerprint: str
+    graphs: str
 
 
 def fingerprint(text: str) -> str:
@@ -104,24 +105,34 @@ def bp1_by_autodiff(loss: Loss) -> Loss:
 
 
 def rows(problem: Problem, dtype: str, whole_step: bool) -> list[CompiledProgram]:
-    """The program of the gradient by each method; with `whole_step` that of an update as well."""
+    """The programs of the gradient by both methods; with `whole_step` those of an update as well.
+
+    They are `SAME_BUT_FOR_BP1` where manual compiles to that of autodiff once its BP1 is reverse
+    mode's.
+    """
     model, loss = problem.model, problem.loss
     compared = {
         "autodiff": gradients.autodiff(model, loss),
-        MANUAL: gradients.manual(model, loss),
+        "manual": gradients.manual(model, loss),
         BP1_BY_AUTODIFF: gradients.manual(model, bp1_by_autodiff(loss)),
     }
     found = []
-    for method, value_and_grad in compared.items():
-        programs: dict[str, Any] = {"gradient": (value_and_grad, problem.arguments(dtype))}
-        if whole_step:
-            programs["training step"] = training_step(problem, value_and_grad, dtype)
-        for program, (function, arguments) in programs.items():
+    for program in ("gradient", "training step")[: 1 + whole_step]:
+        compiled: dict[str, Any] = {}
+        for method, value_and_grad in compared.items():
+            function: Any = value_and_grad
+            arguments: Any = problem.arguments(dtype)
+            if program == "training step":
+                function, arguments = training_step(problem, value_and_grad, dtype)
             with precision(dtype):
-                compiled: Any = jax.jit(function).lower(*arguments).compile()
-            cost, text = compiled.cost_analysis(), compiled.as_text()
-            temporary = compiled.memory_analysis().temp_size_in_bytes
-            figures = cost.get("flops"), cost.get("bytes accessed"), temporary
+                compiled[method] = jax.jit(function).lower(*arguments).compile()
+        texts = {method: executable.as_text() for method, executable in compiled.items()}
+        autodiff, manual, but_for_bp1 = map(fingerprint, texts.values())
+        graphs = SAME_BUT_FOR_BP1 if but_for_bp1 == autodiff else DIFFERENT
+        for method in BOTH:
+            cost, memory = compiled[method].cost_analysis(), compiled[method].memory_analysis()
+            figures = cost.get("flops"), cost.get("bytes accessed"), memory.temp_size_in_bytes
             key = problem.place, program, dtype, method
-            found.append(CompiledProgram(*key, *figures, count(text), fingerprint(text)))
+            same = SAME if manual == autodiff else graphs
+            found.append(CompiledProgram(*key, *figures, count(texts[method]), same))
     return found

