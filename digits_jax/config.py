@@ -88,6 +88,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(map(int, self.hidden)))
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
         if self.batch_size > self.train_size:

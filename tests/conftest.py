@@ -86,7 +86,7 @@ def train_run():
         config = Config(**settings)
         directory.mkdir(parents=True)
         splits = data.load(**config.data_settings)
-        runs.train(config, splits, directory)
+        runs.write_summary(directory, runs.train(config, splits, directory), splits)
         return directory
 
     return train

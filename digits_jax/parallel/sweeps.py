@@ -72,7 +72,7 @@ def combinations(
     ]
 
 
-def programs(configs: Sequence[Config]) -> list[list[int]]:
+def by_program(configs: Sequence[Config]) -> list[list[int]]:
     """The runs that share a program, as indices into `configs`."""
     shared: dict[Config, list[int]] = {}
     for index, config in enumerate(configs):

@@ -9,15 +9,15 @@ from digits_jax.parallel.distributed import Job
 from experiments.cli.flags import FLAGS
 
 
-def define_cpu_devices(help: str, module_name: str) -> None:
+def define_cpu_devices(text: str, module_name: str) -> None:
     """Defines how many devices JAX makes of a CPU."""
-    absl_flags.DEFINE_string("cpu_devices", "auto", help, module_name=module_name)
+    absl_flags.DEFINE_string("cpu_devices", "auto", text, module_name=module_name)
 
 
 def define_data_parallel() -> None:
     """Defines the flags of one training on many devices."""
-    help = "share the run among all devices: --shards is their number"
-    absl_flags.DEFINE_bool("data_parallel", False, help, module_name="run")
+    text = "share the run among all devices: --shards is their number"
+    absl_flags.DEFINE_bool("data_parallel", False, text, module_name="run")
     define_cpu_devices("CPU devices; auto: --shards, or a core each for --data_parallel", "run")
 
 
@@ -70,3 +70,15 @@ def use_shards(shards: int, job: Job) -> int:
             f"shards={shards} need as many devices, and there are {count} ({kind}){remedy}"
         )
     return count if use_all else shards
+
+
+def take_shards(job: Job) -> None:
+    """Puts what `use_shards` gives into the flag; a run that goes on has to keep its own.
+
+    Raises:
+        ValueError: as `use_shards`, or where the run that goes on has fewer.
+    """
+    shards = use_shards(FLAGS.shards, job)
+    if FLAGS.resume and shards != FLAGS.shards:
+        raise ValueError(f"the run has --shards={FLAGS.shards}, and there are more devices")
+    FLAGS["shards"].value = shards

@@ -1,13 +1,16 @@
 """absl flags made from the fields of Config, and what every script does with a user's mistake."""
 
+import atexit
 import contextlib
 import dataclasses
 import datetime
+import gc
+import itertools
 import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,26 +60,37 @@ def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
 
 def define_workdir() -> None:
     """Defines where a script writes."""
-    help = "folder for the results (runs/<date-time>-<what>)"
-    flags.DEFINE_string("workdir", None, help, module_name="run")
-    help = "replace the results of an earlier run in workdir"
-    flags.DEFINE_bool("overwrite", False, help, module_name="run")
+    text = "folder for the results (runs/<date-time>-<what>)"
+    flags.DEFINE_string("workdir", None, text, module_name="run")
+    text = "replace the results of an earlier run in workdir"
+    flags.DEFINE_bool("overwrite", False, text, module_name="run")
 
 
 def define_report() -> None:
     """Defines where a report goes."""
-    help = "the page; an earlier one of that name is replaced"
-    flags.DEFINE_string("output", "report.html", help, module_name="run")
-    help = "folder that receives the pictures singly, as PNG files"
-    flags.DEFINE_string("figures_dir", None, help, module_name="run")
+    text = "the page; an earlier one of that name is replaced"
+    flags.DEFINE_string("output", "report.html", text, module_name="run")
+    text = "folder that receives the pictures singly, as PNG files"
+    flags.DEFINE_string("figures_dir", None, text, module_name="run")
 
 
 def workdir(name: str) -> Path:
-    """The folder that `--workdir` names, or one under `runs` after the time and `name`."""
+    """The folder that `--workdir` names, or a new one under `runs` after the time and `name`.
+
+    Raises:
+        OSError: where it cannot be made.
+    """
     if FLAGS.workdir is not None:
         return Path(FLAGS.workdir).expanduser()
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
+    stem = f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
+    for number in itertools.count(1):
+        # Another script may begin in the same second.
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def config(parsed: flags.FlagValues = FLAGS) -> Config:
@@ -90,7 +104,8 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
         for field in dataclasses.fields(Config)
         if field.name in parsed
     }
-    return Config(**values | {"hidden": whole_numbers("hidden", parsed)})
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Config(**values | lists)
 
 
 def data_settings(config: Config) -> dict[str, Any]:
@@ -141,7 +156,10 @@ def command(script: str) -> str:
 
 @contextlib.contextmanager
 def user_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Turns exceptions that a user's input causes into one line on stderr and exit status 1."""
+    """Turns exceptions that a user's input causes into one line on stderr and exit status 1.
+
+    `ValueError` is for a block that checks what a user gave: elsewhere it is a bug of ours.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -152,17 +170,28 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
         sys.exit(f"error: {' '.join(str(error).split())}")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls `main`; `--help` shows them by group, a mistake gives one line."""
-    app.run(lambda argv: main(), flags_parser=_parse_flags_alone)
+def run(main: Callable[[], int | None], *kinds: type[Exception]) -> None:
+    """Parses the flags, calls `main` and exits with the status that it returns.
+
+    `--help` shows the flags by group. Every script ends in this place: by one line where a flag, a
+    file or one of `kinds` is wrong, by status 130 on Ctrl-C, quietly in a pipe that is closed.
+
+    Args:
+        main: the script.
+        kinds: exceptions beside OSError that a user's input causes, wherever they are raised.
+    """
+    _run(lambda argv: main(), _parse_flags_alone, kinds)
 
 
-def run_with_arguments(main: Callable[[list[str]], None], arguments: str) -> None:
+def run_with_arguments(
+    main: Callable[[list[str]], int | None], arguments: str, *kinds: type[Exception]
+) -> None:
     """As `run`, for a script that takes at least one argument, before or after its flags.
 
     Args:
         main: receives the arguments.
         arguments: what they are, as in `RUN [RUN ...]`.
+        kinds: as `run` has them.
     """
 
     def parse(argv: list[str]) -> list[str]:
@@ -172,7 +201,27 @@ def run_with_arguments(main: Callable[[list[str]], None], arguments: str) -> Non
             _usage_error(f"expected {arguments}")
         return rest
 
-    app.run(lambda argv: main(argv[1:]), flags_parser=parse)
+    _run(lambda argv: main(argv[1:]), parse, kinds)
+
+
+def _run(
+    main: Callable[[list[str]], int | None],
+    parse: Callable[[list[str]], list[str]],
+    kinds: Sequence[type[Exception]],
+) -> None:
+    # The cyclic garbage collector would go through all that is imported again and again, and at
+    # exit object by object.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
+
+    def guarded(argv: list[str]) -> int | None:
+        try:
+            with user_errors(OSError, *kinds):
+                return main(argv)
+        except KeyboardInterrupt:
+            return 130
+
+    app.run(guarded, flags_parser=parse)
 
 
 def _parse_flags_alone(argv: list[str]) -> list[str]:
