@@ -216,6 +216,7 @@ def results(folder):
     return sorted([value for name, value in row.items() if name != "seconds"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_processes_is_the_sweep_of_two_lanes(start, run_module, flags, tmp_path):
     sweep = (*flags, "--vary=learning_rate=0.1,0.3", "--seeds=3", "--epochs=2")
     job = ("--cpu_devices=1", f"--workdir={tmp_path / 'job'}")
@@ -291,7 +292,9 @@ def test_slurm_is_detected(flags, tmp_path):
         ),
     ],
 )
-def test_flags_of_a_job_that_cannot_be(run_module, assert_one_line_error, tmp_path, given, message):
-    process = run_module("experiments.train", *given, f"--workdir={tmp_path / 'run'}")
+def test_flags_of_a_job_that_cannot_be(
+    fork_module, assert_one_line_error, tmp_path, given, message
+):
+    process = fork_module("experiments.train", *given, f"--workdir={tmp_path / 'run'}")
     assert_one_line_error(process, message)
     assert not (tmp_path / "run").exists()
