@@ -3,6 +3,7 @@
 from digits_jax.runs.history import Row
 from digits_jax.runs.model_file import TrainedModel, load, save
 from digits_jax.runs.observers import Diverged
+from digits_jax.runs.programs import compile_programs
 from digits_jax.runs.run import (
     CHECKPOINTS,
     FLAGS_FILE,
@@ -11,7 +12,6 @@ from digits_jax.runs.run import (
     PROFILE,
     SUMMARY_FILE,
     Stopped,
-    compile_run,
     epochs_may_grow,
     is_finished,
     prepare_directory,
@@ -33,7 +33,7 @@ __all__ = [
     "Stopped",
     "Trained",
     "TrainedModel",
-    "compile_run",
+    "compile_programs",
     "epochs_may_grow",
     "is_finished",
     "load",

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from digits_jax import data
 from digits_jax.config import Config
 from digits_jax.data import Splits
-from digits_jax.runs.programs import Programs
-from digits_jax.runs.run import compile_run
+from digits_jax.runs.programs import Programs, compile_programs
 
 
 class Loaded(NamedTuple):
@@ -26,7 +25,7 @@ def load(config: Config, settings: Mapping[str, Any], gradient_norms: bool = Fal
     Args:
         config: the run.
         settings: the arguments of `data.load`.
-        gradient_norms: as `compile_run` has it.
+        gradient_norms: as `compile_programs` has it.
 
     Raises:
         ValueError, OSError: as `data.load`.
@@ -40,6 +39,6 @@ def load(config: Config, settings: Mapping[str, Any], gradient_norms: bool = Fal
     with ThreadPoolExecutor(1) as background:
         loading = background.submit(timed_load)
         outline = data.outline(**settings)
-        programs = compile_run(config, outline, gradient_norms) if outline else None
+        programs = compile_programs(config, outline, gradient_norms) if outline else None
         splits, seconds = loading.result()
-    return Loaded(splits, seconds, programs or compile_run(config, splits, gradient_norms))
+    return Loaded(splits, seconds, programs or compile_programs(config, splits, gradient_norms))

@@ -13,7 +13,6 @@ import jax
 
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
-from digits_jax.parallel import data_parallel
 from digits_jax.runs import checkpoints, directories, model_file, summary, tensorboard
 from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.files import write_atomically
@@ -89,14 +88,6 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
     return checkpoint, damaged
 
 
-def compile_run(config: Config, splits: Splits, gradient_norms: bool = False) -> Programs:
-    """Compiles the programs of a run; of its data only the shapes matter, as in `data.outline`."""
-    started = time.perf_counter()
-    compiled = compile_programs if config.shards == 1 else data_parallel.compile_programs
-    programs = compiled(config, splits, gradient_norms=gradient_norms)
-    return programs._replace(seconds=time.perf_counter() - started)
-
-
 def train(
     config: Config,
     splits: Splits,
@@ -117,7 +108,7 @@ def train(
             checkpoints and model.safetensors. `None` writes nothing: of the processes of a job, one
             writes.
         observers: are handed each epoch whose losses are finite, before its checkpoint is saved.
-        programs: as `compile_run` gives them; by default they are compiled here.
+        programs: as `compile_programs` gives them; by default they are compiled here.
         checkpoint: where to go on from, as `restore` gives it; by default, the beginning.
         checkpoint_seconds: saves a checkpoint at the end of an epoch, where this many seconds have
             passed since training began or the last was saved; 0: never.
@@ -134,7 +125,7 @@ def train(
     done, evaluate_seconds = len(rows), 0.0
     if should_stop():
         raise Stopped(done)
-    programs = programs or compile_run(config, splits)
+    programs = programs or compile_programs(config, splits)
     if checkpoint:
         state = programs.put(checkpoint.state)
     else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from digits_jax.config import Config
 from digits_jax.data import Splits
+from digits_jax.models import describe
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -14,9 +15,7 @@ def run_name(config: Config, splits: Splits) -> str:
     dataset = config.dataset
     if dataset == "mnist" and config.data_dir is not None:
         dataset = Path(config.data_dir).resolve().name
-    height, width = splits.image_shape
-    sizes = (height * width, *config.hidden, splits.num_classes)
-    return "-".join([dataset, *map(str, sizes)])
+    return f"{dataset}-{describe(config.hidden, splits.image_shape, splits.num_classes)}"
 
 
 def ending(config: Config, summary: dict[str, Any], directory: Path) -> str:
