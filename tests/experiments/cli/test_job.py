@@ -1,6 +1,7 @@
 """Jobs of several processes: real ones, on loopback, by Gloo; some of them are killed."""
 
 import csv
+import functools
 import os
 import signal
 import socket
@@ -115,39 +116,41 @@ def kill_and_resume(start, flags, run, processes, killed):
     finish(start(processes, "--resume", f"--workdir={run}", "--checkpoint_seconds=0"))
 
 
+@pytest.fixture(scope="module")
+def alone(run_module, flags, tmp_path_factory):
+    """The folder of the run of one process with so many devices, made once."""
+
+    @functools.cache
+    def run(shards):
+        folder = tmp_path_factory.mktemp("alone") / "run"
+        process = run_module(
+            "experiments.train", *flags, f"--shards={shards}", f"--workdir={folder}"
+        )
+        assert process.returncode == 0, process.stderr
+        return folder
+
+    return run
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_job_resumed_is_the_run_of_one_process_with_as_many_devices(
-    start, run_module, flags, tmp_path
+    start, flags, alone, tmp_path, killed
 ):
-    kill_and_resume(start, flags, tmp_path / "job", processes=2, killed=1)
-    one = run_module("experiments.train", *flags, "--shards=2", f"--workdir={tmp_path / 'one'}")
-    assert one.returncode == 0, one.stderr
-    assert model(tmp_path / "job") == model(tmp_path / "one")
-    assert losses(tmp_path / "job") == losses(tmp_path / "one")
+    kill_and_resume(start, flags, tmp_path / "job", processes=2, killed=killed)
+    assert model(tmp_path / "job") == model(alone(2))
+    assert losses(tmp_path / "job") == losses(alone(2))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "killed"), [(2, 0), (4, 2)])
-def test_whichever_process_is_killed_the_others_end_and_the_job_goes_on(
-    start, run_module, flags, tmp_path, processes, killed
+def test_a_killed_job_of_four_resumed_is_a_job_of_two_with_as_many_devices(
+    start, flags, alone, tmp_path
 ):
-    kill_and_resume(start, flags, tmp_path / "job", processes, killed)
-    unbroken = tmp_path / "unbroken"
-    finish(start(processes, *flags, "--cpu_devices=1", f"--workdir={unbroken}"))
-    assert model(tmp_path / "job") == model(unbroken)
-    one = run_module(
-        "experiments.train", *flags, f"--shards={processes}", f"--workdir={tmp_path / 'one'}"
-    )
-    assert one.returncode == 0, one.stderr
-    # More than two numbers Gloo adds in another order.
-    np.testing.assert_allclose(losses(unbroken), losses(tmp_path / "one"), rtol=1e-6)
-
-
-@pytest.mark.slow
-def test_processes_of_several_devices_are_processes_of_one(start, flags, tmp_path):
+    kill_and_resume(start, flags, tmp_path / "four", processes=4, killed=2)
     finish(start(2, *flags, "--cpu_devices=2", f"--workdir={tmp_path / 'two'}"))
-    finish(start(4, *flags, "--cpu_devices=1", f"--workdir={tmp_path / 'four'}"))
-    assert model(tmp_path / "two") == model(tmp_path / "four")
+    assert model(tmp_path / "four") == model(tmp_path / "two")
+    # More than two numbers Gloo adds in another order than one process does.
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(alone(4)), rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -203,11 +206,20 @@ def test_mistakes_end_all_processes(start, flags, tmp_path, tiny_split, write_id
     assert not (tmp_path / "run" / runs.SUMMARY_FILE).exists()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sweep(flags):
     """Flags of a sweep of two programs, of runs that take some tenths of a second."""
     vary = ("--vary=learning_rate=0.1,0.3", "--vary=hidden=4,6x5")
     return (*flags, "--batch_size=1", "--epochs=200", *vary, "--seeds=4", "--chunk=1")
+
+
+@pytest.fixture(scope="module")
+def sweep_alone(run_module, sweep, tmp_path_factory):
+    """What that sweep gives in one process of two devices."""
+    folder = tmp_path_factory.mktemp("sweep") / "alone"
+    process = run_module("experiments.sweep", *sweep, "--cpu_devices=2", f"--workdir={folder}")
+    assert process.returncode == 0, process.stderr
+    return results(folder)
 
 
 def results(folder):
@@ -230,7 +242,7 @@ def test_a_sweep_of_two_processes_is_the_sweep_of_two_lanes(start, run_module, f
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_sweep_goes_on_in_a_job(start, run_module, sweep, tmp_path, killed):
+def test_a_killed_sweep_goes_on_in_a_job(start, sweep, sweep_alone, tmp_path, killed):
     run = tmp_path / "job"
     given = ("--cpu_devices=1", f"--workdir={run}")
     job = start(2, *sweep, *given, module="experiments.sweep")
@@ -244,9 +256,7 @@ def test_a_killed_sweep_goes_on_in_a_job(start, run_module, sweep, tmp_path, kil
     done = len(results(run))
     assert 2 <= done < 16
     finish(start(2, "--resume", *given, module="experiments.sweep"))
-    alone = ("--cpu_devices=2", f"--workdir={tmp_path / 'alone'}")
-    assert run_module("experiments.sweep", *sweep, *alone).returncode == 0
-    assert results(run) == results(tmp_path / "alone")
+    assert results(run) == sweep_alone
 
 
 @pytest.mark.slow
