@@ -25,6 +25,7 @@ GROUPS = (
     "data",
     "network",
     "training",
+    "augmentation",
     "sweep",
     "comparison",
     "benchmark",
