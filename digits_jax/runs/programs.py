@@ -124,7 +124,7 @@ def epochs(
         started = time.perf_counter()
         validation = None
         if programs.evaluate_validation:
-            validation = programs.evaluate_validation(state.params, validation_set)
+            validation = programs.evaluate_validation(state.judged, validation_set)
         step, metrics, validation = jax.device_get((state.step, metrics, validation))
         evaluate_seconds = time.perf_counter() - started
         row = Row(

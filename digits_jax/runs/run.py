@@ -154,10 +154,10 @@ def train(
                 raise Stopped(row.epoch)
 
     started = time.perf_counter()
-    test = jax.device_get(programs.evaluate_test(state.params, programs.put_split(splits.test)))
+    test = jax.device_get(programs.evaluate_test(state.judged, programs.put_split(splits.test)))
     evaluate_seconds += time.perf_counter() - started
     check_finite("test_loss", decimal(test.loss), config.epochs)
-    params = jax.device_get(state.params)
+    params = jax.device_get(state.judged)
     model = model_file.TrainedModel(params, config, splits.image_shape, splits.num_classes)
     started = time.perf_counter()
     if directory:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -260,7 +261,13 @@ def _help() -> str:
             continue
         lines += ["", f"{group}:"]
         for flag in modules[group]:
-            lines.append(f"  --{_default(flag):<28} {flag.help}")
+            lines += textwrap.wrap(
+                f"{_default(flag):<28} {flag.help}",
+                width=100,
+                initial_indent="  --",
+                subsequent_indent=" " * 33,
+                break_on_hyphens=False,
+            )
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ def test_combinations_are_every_value_with_every_seed():
 @pytest.mark.parametrize(
     ("varied", "message"),
     [
-        ({"colour": ["red"]}, "cannot vary colour: known are activation, batch_size"),
+        ({"colour": ["red"]}, "cannot vary colour: known are activation, average, batch_size"),
         ({"learning_rate": [1.0, -1.0]}, r"learning_rate=-1.0: must be"),
         ({"batch_size": [10, 61]}, "batch_size=61 is larger than train_size=60"),
         ({"seed": [1]}, "cannot vary seed"),
