@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -171,65 +171,40 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
         sys.exit(f"error: {' '.join(str(error).split())}")
 
 
-def run(main: Callable[[], int | None], *kinds: type[Exception]) -> None:
+def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str = "") -> None:
     """Parses the flags, calls `main` and exits with the status that it returns.
 
     `--help` shows the flags by group. Every script ends in this place: by one line where a flag, a
     file or one of `kinds` is wrong, by status 130 on Ctrl-C, quietly in a pipe that is closed.
 
     Args:
-        main: the script.
+        main: the script; it receives the arguments as a list, where it takes any.
         kinds: exceptions beside OSError that a user's input causes, wherever they are raised.
-    """
-    _run(lambda argv: main(), _parse_flags_alone, kinds)
-
-
-def run_with_arguments(
-    main: Callable[[list[str]], int | None], arguments: str, *kinds: type[Exception]
-) -> None:
-    """As `run`, for a script that takes at least one argument, before or after its flags.
-
-    Args:
-        main: receives the arguments.
-        arguments: what they are, as in `RUN [RUN ...]`.
-        kinds: as `run` has them.
+        arguments: what it takes before, between or after its flags, as in `RUN [RUN ...]`.
     """
 
     def parse(argv: list[str]) -> list[str]:
-        FLAGS.set_gnu_getopt()
+        if arguments:
+            FLAGS.set_gnu_getopt()
         rest = _parse(argv)
-        if len(rest) == 1:
+        if arguments and len(rest) == 1:
             _usage_error(f"expected {arguments}")
+        if not arguments and len(rest) > 1:
+            _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
         return rest
-
-    _run(lambda argv: main(argv[1:]), parse, kinds)
-
-
-def _run(
-    main: Callable[[list[str]], int | None],
-    parse: Callable[[list[str]], list[str]],
-    kinds: Sequence[type[Exception]],
-) -> None:
-    # The cyclic garbage collector would go through all that is imported again and again, and at
-    # exit object by object.
-    gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
 
     def guarded(argv: list[str]) -> int | None:
         try:
             with user_errors(OSError, *kinds):
-                return main(argv)
+                return main(argv[1:]) if arguments else main()
         except KeyboardInterrupt:
             return 130
 
+    # The cyclic garbage collector would go through all that is imported again and again, and at
+    # exit object by object.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     app.run(guarded, flags_parser=parse)
-
-
-def _parse_flags_alone(argv: list[str]) -> list[str]:
-    rest = _parse(argv)
-    if len(rest) > 1:
-        _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
-    return rest
 
 
 def _parse(argv: list[str]) -> list[str]:

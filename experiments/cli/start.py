@@ -9,7 +9,7 @@ import dataclasses
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
@@ -92,27 +92,17 @@ def begin(script: Script, here: Job) -> Path | None:
     return directory
 
 
-class HasDirectory(Protocol):
-    """What a script is to do; the directory is that of process 0."""
-
-    @property
-    def directory(self) -> Path | None: ...
-
-
-Plan = TypeVar("Plan", bound=HasDirectory)
-
-
 def run(
     script: Script,
-    prepare: Callable[[contextlib.ExitStack, Job], Plan | None],
-    train: Callable[[Plan, Callable[[], bool]], str | None],
+    prepare: Callable[[contextlib.ExitStack, Job], Any],
+    train: Callable[[Any, Callable[[], bool]], str | None],
 ) -> int | None:
     """Joins a job, prepares and trains, until the end or until a signal asks for a stop.
 
     Args:
         script: the script.
-        prepare: checks what the user gave, and gives what is to be done, or `None` for nothing. It
-            enters what is to be held until the end.
+        prepare: checks what the user gave, enters what is to be held until the end, and gives what
+            is to be done, or `None` for nothing. Its `directory` is that of process 0.
         train: does it. It asks its last argument, which is the same in all processes of a job,
             whether it is to stop; then it gives what it did so after, as in "epoch 3 of 30".
 
