@@ -110,8 +110,8 @@ def test_every_image_and_every_key_has_its_own_numbers(digits):
 def test_no_digit_leaves_its_frame(digits):
     """With room around it, next to no ink would lie outside of where the frame is."""
     amounts = distortions(hyperparameters(Config(**ALL)))
-    roomy = np.pad(digits, ((0, 0), (10, 10), (10, 10)))
-    ink = np.asarray(distort(jax.random.key(0), jnp.asarray(roomy), amounts))
+    roomy = jnp.pad(digits, ((0, 0), (10, 10), (10, 10)))
+    ink = np.asarray(distort(jax.random.key(0), roomy, amounts))
     lost = 1 - ink[:, 10:-10, 10:-10].sum(axis=(1, 2)) / ink.sum(axis=(1, 2))
-    assert np.mean(lost > 0.02) < 0.01
-    assert lost.max() < 0.1
+    assert np.mean(lost > 0.01) < 0.05
+    assert lost.max() < 0.1  # the tip of a stroke
