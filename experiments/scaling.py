@@ -18,7 +18,7 @@ from absl import flags as absl_flags
 
 from digits_jax.config import Config
 from digits_jax.data.dataset import Dataset, Splits
-from digits_jax.parallel.data_parallel import compile_programs
+from digits_jax.runs.programs import compile_programs
 from experiments.cli import flags
 from experiments.cli.records import table
 

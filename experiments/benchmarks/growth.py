@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from digits_jax.config import GRADIENTS
+from digits_jax.gradients import GRADIENTS
 from experiments.benchmarks import workers
 from experiments.benchmarks.measurements import Effort, Measurement, measurement
 from experiments.benchmarks.workers import Worker

@@ -54,7 +54,7 @@ def epoch(**settings: Any) -> Functions:
         metrics.loss.block_until_ready()
 
     def accuracy() -> float:
-        return float(programs.evaluate_test(state.params, test_set).accuracy)
+        return float(programs.evaluate_test(state.judged, test_set).accuracy)
 
     return {"epoch": epoch, "score": functools.partial(score, start, epoch, accuracy)}
 
