@@ -17,12 +17,18 @@ DEEP = dataclasses.replace(
     CONFIG, hidden=(64, 32), optimizer="adamw", learning_rate=0.01, clip_norm=1.0
 )
 DEEP_PARAMETERS = 784 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10
+CONVOLUTION = dataclasses.replace(CONFIG, hidden=("conv8x3/2", "30"), activation="relu")
+CONVOLUTION_PARAMETERS = 8 * 3 * 3 + 8 + 8 * 14 * 14 * 30 + 30 + 30 * 10 + 10
 
 
 @pytest.mark.parametrize(
     ("config", "parameters", "copies"),
-    [(CONFIG, PARAMETERS, 1), (DEEP, DEEP_PARAMETERS, 3)],  # adamw keeps two moments of each
-    ids=["sgd", "adamw"],
+    [
+        (CONFIG, PARAMETERS, 1),
+        (DEEP, DEEP_PARAMETERS, 3),  # adamw keeps two moments of each
+        (CONVOLUTION, CONVOLUTION_PARAMETERS, 1),
+    ],
+    ids=["sgd", "adamw", "convolution"],
 )
 def test_a_device_holds_its_part_and_sends_one_gradient_a_step(config, parameters, copies):
     of = {
