@@ -3,7 +3,7 @@
 One epoch of the classic training beside NumPy, PyTorch and scikit-learn; the time of its matrix
 products alone; the default run as a whole process; growth with images and with networks. Prints the
 answer, and writes its tables: benchmark.md, benchmark.csv, benchmark.png. Without flags it takes
-ten minutes, with --quick one.
+ten minutes, with --quick two.
 
 usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=value ...]
 """
@@ -66,17 +66,17 @@ def sections(
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    about: dict[str, Any] = {"module_name": "benchmark"}
-    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: a minute", **about)
-    help = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
-    absl_flags.DEFINE_list("sections", list(SECTIONS), help, **about)
-    help = "what to compare one epoch and whole processes with"
-    absl_flags.DEFINE_list("peers", list(CLASSIC.peers), help, **about)
-    help = "try every form of a peer, with one thread and with all cores, and take the fastest"
-    absl_flags.DEFINE_bool("all_forms", False, help, **about)
-    absl_flags.DEFINE_integer("rounds", 5, "turns of each competitor", 1, **about)
-    for name, (default, help) in LISTS.items():
-        absl_flags.DEFINE_list(name, default, help, **about)
+    group: dict[str, Any] = {"module_name": "benchmark"}
+    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: two minutes", **group)
+    about = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
+    absl_flags.DEFINE_list("sections", list(SECTIONS), about, **group)
+    about = "what to compare one epoch and whole processes with"
+    absl_flags.DEFINE_list("peers", list(CLASSIC.peers), about, **group)
+    about = "time every form of a peer, on one thread and on all cores; the fastest counts"
+    absl_flags.DEFINE_bool("all_forms", False, about, **group)
+    absl_flags.DEFINE_integer("rounds", 5, "turns of each competitor", 1, **group)
+    for name, (default, about) in LISTS.items():
+        absl_flags.DEFINE_list(name, default, about, **group)
     records.define()
     flags.define_workdir()
 

@@ -58,15 +58,9 @@ def measurement(
     return Measurement(section, name, str(setting), quantity, unit, *found, note)
 
 
-def select(
-    measurements: Iterable[Measurement], section: str, quantity: str, name: str | None = None
-) -> list[Measurement]:
-    """Those of a quantity, of all competitors or of one, in the order of measuring."""
-    return [
-        m
-        for m in measurements
-        if (m.section, m.quantity) == (section, quantity) and name in (None, m.name)
-    ]
+def select(measurements: Iterable[Measurement], section: str, quantity: str) -> list[Measurement]:
+    """Those of a quantity, in the order of measuring."""
+    return [m for m in measurements if (m.section, m.quantity) == (section, quantity)]
 
 
 def median(
