@@ -18,9 +18,9 @@ from experiments import report
 NAMES = ("T-shirt & <top>", "$5 or $6", "Ärmel")
 PARTS = (
     "Confusion matrix",
-    "Precision and recall",
     "Most confident mistakes",
-    "Weights of the hidden units",
+    "Precision and recall",
+    "Weights of the first layer",
     "Calibration",
 )
 
@@ -166,7 +166,7 @@ def test_the_numbers_are_those_of_summary_json(one, folder):
     (row,) = page.table("As each run's summary.json records it")
     assert row["test accuracy"] == f"{recorded['test_accuracy']:.2%}"
     assert row["test errors"] == f"{recorded['test_errors']:,}"
-    assert row["test loss"] == f"{recorded['test_loss']:.5g}"
+    assert row["test loss"] == f"{recorded['test_loss']:.4g}"
     assert (row["run"], row["seed"], row["test images"]) == ("digits", "4", "10,000")
     assert f"makes {recorded['test_errors']:,} errors" in page.text
     assert "sigmoid outputs divided by their sum (loss=quadratic)" in page.text
@@ -229,7 +229,9 @@ def test_seeds_are_one_group_and_repeats_are_left_out(several, folder):
     )
     assert report.warnings[0] in page.text
     assert len(page.table("As each run's")) == 5
-    assert "The first of the 2 runs of group 1." in page.text
+    assert [row["group"] for row in groups] == ["seed-0", "perfect", "digits"]
+    assert groups[1]["test errors"] == "0"
+    assert "Seed 0, the first of 2: the model" in page.text
     differing = {row["setting"] for row in page.table("Settings that differ between groups")}
     assert {"epochs", "hidden", "loss", "data_dir"} <= differing
     assert "seed" not in differing
@@ -248,14 +250,14 @@ def test_a_perfect_run_without_hidden_layer(several):
     assert "None: every test image is classified right." in page.text
     assert "perfect-mistakes" not in report.figures
     assert "Weights of the classes" in page.headings
-    assert "each as a picture of 5 x 7 pixels" in page.picture("The weights of the 3 classes")
+    assert "each as a picture of 5 x 7" in page.picture("The weights of the 3 classes")
     assert "the softmax of the logits (loss=cross_entropy)" in page.text
 
 
 def test_many_units_and_deeper_layers_are_said_to_be_left_out(one):
     page, _ = one
-    assert "the first 100 of 120 units of the first hidden layer" in page.picture("The weights")
-    assert "Weights of later layers belong to units" in page.text
+    assert "the first 100 of 120 units of the first layer" in page.picture("The weights")
+    assert "Later layers are not shown" in page.text
 
 
 def test_the_pictures_are_written_singly(one):

@@ -19,9 +19,9 @@ MEASURES = """() => ({
     height: document.documentElement.scrollHeight,
     // A picture that is drawn at half the width it asks for has text that nobody can read.
     scales: [...document.images].map(i => i.complete ? i.clientWidth / (i.naturalWidth / 2) : 0),
-    // Not inside a box that scrolls: what sticks out of the page.
-    outside: [...document.querySelectorAll('body *')].filter(e => !e.closest('.box')
-        && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80)),
+    // What sticks out of the page; a box scrolls, but the caption of its table stays in sight.
+    outside: [...document.querySelectorAll('body :not(.box *), caption')].filter(e =>
+        e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80)),
     scrolling: [...document.querySelectorAll('.box')].filter(b => b.scrollWidth > b.clientWidth)
         .length,
     fonts: [...document.querySelectorAll('p, td, th, li, caption, figcaption')]
