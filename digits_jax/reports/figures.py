@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
+from digits_jax.reports import drawing
 from digits_jax.reports.calibration import Reliability
-from digits_jax.reports.drawing import (
-    SMALL,
-    VERMILION,
-    WIDTH,
-    grid,
-    new_figure,
-    percent,
-    plain,
-    printable,
-    style,
-)
+from digits_jax.reports.drawing import SMALL, WIDTH, new_figure
 from digits_jax.runs.reading import Predictions
 
 if TYPE_CHECKING:
@@ -40,14 +31,14 @@ MARKERS_PER_LINE = 8
 class Curve(NamedTuple):
     """A metric after every epoch, of runs that differ only in their seed.
 
-    A legend names the curves unless all labels are empty. `validation` has no epochs where there
-    were no validation images. `style` chooses colour and marker, so that a group of runs looks the
-    same in every picture.
+    A legend names the curves unless all labels are empty. `validation` is NaN where there were no
+    validation images. `style` chooses colour and marker, so that a group of runs looks the same in
+    every picture.
     """
 
     label: str
     training: Float[np.ndarray, "runs epochs"]
-    validation: Float[np.ndarray, "runs epochs_or_none"]
+    validation: Float[np.ndarray, "runs epochs"]
     style: int = 0
 
 
@@ -67,7 +58,7 @@ def learning_curves(curves: Sequence[Curve], quantity: str, shares: bool = False
     figure = new_figure(3.5 + 0.2 * len(curves) * named)
     axes = figure.add_subplot()
     for curve in curves:
-        look = style(curve.style)
+        look = drawing.style(curve.style)
         for metric, line, fill in (
             (curve.training, "--", "white"),
             (curve.validation, "-", look["color"]),
@@ -82,21 +73,23 @@ def learning_curves(curves: Sequence[Curve], quantity: str, shares: bool = False
     axes.set(xlabel="epoch", ylabel=quantity)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if shares:
-        axes.yaxis.set_major_formatter(percent)
+        axes.yaxis.set_major_formatter(drawing.percent)
     else:
         axes.set_ylim(bottom=0)
-    grid(axes)
+    drawing.grid(axes)
 
-    neutral = "0.3" if named else style(curves[0].style)["color"]
+    neutral = "0.3" if named else drawing.style(curves[0].style)["color"]
     handles: list[Any] = [Line2D([], [], color=neutral, linestyle="--", label="training")]
-    if any(curve.validation.shape[1] for curve in curves):
+    if not all(np.isnan(curve.validation).all() for curve in curves):
         handles.insert(0, Line2D([], [], color=neutral, label="validation"))
     if any(len(curve.training) > 1 for curve in curves):
         handles.append(Patch(color=neutral, alpha=0.25, linewidth=0, label="range over seeds"))
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
     if named:
         handles = [
-            Line2D([], [], label=plain(f"{label} (n={len(training)})"), **style(index))
+            Line2D(
+                [], [], label=drawing.plain(f"{label} (n={len(training)})"), **drawing.style(index)
+            )
             for label, training, _, index in curves
         ]
         figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=SMALL)
@@ -110,7 +103,7 @@ def confusion_matrix(
     from matplotlib.colors import PowerNorm
 
     classes = len(confusion)
-    names = printable(class_names)
+    names = drawing.printable(class_names)
     side = max(WIDTH, 0.8 + CONFUSION_CELL * classes)
     figure = new_figure(side, width=side)
     axes = figure.add_subplot()
@@ -189,7 +182,7 @@ def weights(
         titles: one under each picture; by default the index of the unit.
     """
     units, height, width = images.shape
-    names = list(map(str, range(units))) if titles is None else printable(titles)
+    names = list(map(str, range(units))) if titles is None else drawing.printable(titles)
     limit = float(np.percentile(np.abs(images), WEIGHTS_SHOWN)) or 1.0
     columns = _columns(units, ideal=math.sqrt(1.2 * units * height / width))
     figure, axes, picture = tiles(images, columns, names, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -204,7 +197,7 @@ def mistakes(
     images: UInt8[Any, "n height width"], predictions: Predictions, class_names: Sequence[str]
 ) -> "Figure":
     """Images taken for another class; under each its label, then what it was taken for."""
-    names = printable(class_names)
+    names = drawing.printable(class_names)
     captions = [
         f"{names[label]}: {probabilities[label]:.1%}\n"
         f"\N{RIGHTWARDS ARROW}{names[predicted]}: {probabilities[predicted]:.1%}"
@@ -239,19 +232,19 @@ def reliability_diagram(reliability: Reliability) -> "Figure":
         confidence[filled],
         confidence[filled],
         accuracy[filled],
-        color=VERMILION,
+        color=drawing.VERMILION,
         linewidth=2.5,
         label="gap",
     )
-    above.plot(confidence[filled], accuracy[filled], "o", color=VERMILION, markersize=4)
+    above.plot(confidence[filled], accuracy[filled], "o", color=drawing.VERMILION, markersize=4)
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    above.yaxis.set_major_formatter(percent)
+    above.yaxis.set_major_formatter(drawing.percent)
     figure.legend(loc="outside upper center", ncols=3, fontsize=SMALL, frameon=False)
     below.bar(left, counts, width=1 / bins, align="edge", color="0.5", edgecolor="white")
     below.set(xlabel="confidence: probability of the predicted class", ylabel="predictions")
     below.set_yscale("symlog", linthresh=1)
     below.set_ylim(0, 2 * counts.max())
-    below.xaxis.set_major_formatter(percent)
+    below.xaxis.set_major_formatter(drawing.percent)
     for axes in (above, below):
-        grid(axes)
+        drawing.grid(axes)
     return figure

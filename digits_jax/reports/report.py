@@ -140,15 +140,16 @@ def _learning_curves(groups: Sequence[Group]) -> Element:
             " Lines are means over the n seeds of a group, bands reach from the least to the "
             "greatest of them."
         )
-    last = "; ".join(map(_last_epoch, groups))
-    losses = dict.fromkeys(group.runs[0].config.loss for group in groups)
+    scored = [_curve(group, "accuracy", style) for style, group in enumerate(groups)]
+    last = "; ".join(map(_last_epoch, scored))
+    losses = [group.runs[0].config.loss for group in groups]
     shown = []
-    for loss in (*losses, None):
+    for loss in (*dict.fromkeys(losses), None):
         metric, name = ("loss", f"{loss} loss") if loss else ("accuracy", "accuracy")
         curves = [
             _curve(group, metric, style)
             for style, group in enumerate(groups)
-            if loss in (None, group.runs[0].config.loss)
+            if loss in (None, losses[style])
         ]
         figure = figures.learning_curves(curves, name, shares=loss is None)
         description = f"Learning curves: {name} over epochs. After the last epoch: {last}."
@@ -161,15 +162,12 @@ def _learning_curves(groups: Sequence[Group]) -> Element:
 def _curve(group: Group, metric: str, style: int) -> figures.Curve:
     def values(split: str) -> np.ndarray:
         rows = [[getattr(row, f"{split}_{metric}") for row in run.rows] for run in group.runs]
-        # Without validation images there is nothing to draw.
-        return np.array([[value for value in row if value is not None] for row in rows])
+        return np.array(rows, float)  # None becomes NaN
 
     return figures.Curve(group.label, values("train"), values("validation"), style)
 
 
-def _last_epoch(group: Group) -> str:
-    rows = [run.rows[-1] for run in group.runs]
-    words = f"training {np.mean([row.train_accuracy for row in rows]):.2%}"
-    scored = [row.validation_accuracy for row in rows if row.validation_accuracy is not None]
-    words += f", validation {np.mean(scored):.2%}" if scored else ""
-    return f"{group.label or 'accuracy'}: {words}"
+def _last_epoch(accuracy: figures.Curve) -> str:
+    words = f"{accuracy.label or 'accuracy'}: training {accuracy.training[:, -1].mean():.2%}"
+    validation = accuracy.validation[:, -1].mean()
+    return words if np.isnan(validation) else f"{words}, validation {validation:.2%}"

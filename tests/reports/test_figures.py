@@ -9,7 +9,7 @@ from digits_jax.reports import drawing, figures
 from digits_jax.reports.calibration import expected_calibration_error, reliability
 from digits_jax.runs.reading import Predictions
 
-NOTHING = np.zeros((3, 0))
+NOTHING = np.full((3, 2), np.nan)
 
 
 def curve(label="", validation=None, style=0):
@@ -34,7 +34,7 @@ def test_learning_curves_are_means_with_the_range_of_the_seeds():
 
 
 def test_one_run_has_no_band_and_no_validation_no_line_in_the_legend():
-    one = figures.Curve("", np.array([[0.5, 0.7]]), np.zeros((1, 0)))
+    one = figures.Curve("", np.array([[0.5, 0.7]]), NOTHING[:1])
     figure = figures.learning_curves([one], "loss")
     assert not figure.axes[0].collections
     assert legends(figure) == ["training"]
