@@ -131,7 +131,7 @@ def unit_pictures(
 
 
 def _weights(run: Run, class_names: tuple[str, ...]) -> Element:
-    first, *later = run.model.params
+    first, *later = filter(None, run.model.params)
     units = unit_pictures(np.asarray(first.weights), run.model.image_shape)
     number = f"{len(units)}" if len(units) <= UNITS else f"first {UNITS} of {len(units)}"
     of = f"{number} units of the first layer" if later else f"{number} classes"

@@ -7,14 +7,16 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from digits_jax.config import Config
-from digits_jax.models import Layer, Params
+from digits_jax.models import Params
 from digits_jax.runs.files import write_atomically
+from digits_jax.training import make_model
 
 FORMAT = 1
 # One key, holding JSON: safetensors writes several keys in an order that changes with each call.
@@ -41,7 +43,7 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
     """
     tensors = {
         f"layers.{index}.{field}": np.asarray(value, order="C")
-        for index, layer in enumerate(model.params)
+        for index, layer in enumerate(filter(None, model.params))
         for field, value in layer._asdict().items()
     }
     metadata = {
@@ -82,14 +84,26 @@ def _parse(metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> TrainedM
         raise ValueError(f"format {metadata['format']}, this version reads {FORMAT}")
     if metadata["sha256"] != sha256(tensors):
         raise ValueError("damaged: the SHA-256 of its tensors is not the one recorded")
-    params = tuple(
-        Layer(*(jnp.asarray(tensors[f"layers.{index}.{field}"]) for field in Layer._fields))
-        for index in range(len(tensors) // len(Layer._fields))
-    )
-    height, width = metadata["image_shape"]
+    (height, width), num_classes = metadata["image_shape"], metadata["num_classes"]
+    config = Config.from_dict(metadata["config"])
+    model = make_model(config, (height, width), num_classes)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    names = tensor_names(shapes)
     return TrainedModel(
-        params, Config.from_dict(metadata["config"]), (height, width), metadata["num_classes"]
+        jax.tree.unflatten(jax.tree.structure(shapes), [jnp.asarray(tensors[n]) for n in names]),
+        config,
+        (height, width),
+        num_classes,
     )
+
+
+def tensor_names(params: Params) -> list[str]:
+    """`layers.0.weights`, `layers.0.biases` and so on: layers with parameters are counted."""
+    return [
+        f"layers.{index}.{field}"
+        for index, layer in enumerate(filter(None, params))
+        for field in layer._fields
+    ]
 
 
 def sha256(tensors: dict[str, np.ndarray]) -> str:

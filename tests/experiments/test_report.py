@@ -99,13 +99,13 @@ def folder(tmp_path_factory, train_run, shapes):
     """Runs that hardly learnt (they make mistakes), of two seeds, and others."""
     folder = tmp_path_factory.mktemp("runs")
     size = {"data_dir": str(shapes), "train_size": 45, "validation_size": 15}
-    slow = {**size, "hidden": (8,), "epochs": 3, "learning_rate": 0.01}
+    slow = {**size, "hidden": ("8",), "epochs": 3, "learning_rate": 0.01}
     for seed in range(2):
         train_run(folder / f"seed-{seed}", **slow, seed=seed)
     shutil.copytree(folder / "seed-1", folder / "again")
     train_run(folder / "perfect", **size, hidden=(), epochs=20, loss="cross_entropy")
     train_run(
-        folder / "digits", train_size=300, validation_size=0, epochs=2, hidden=(120, 5), seed=4
+        folder / "digits", train_size=300, validation_size=0, epochs=2, hidden=("120", "5"), seed=4
     )
     return folder
 
@@ -183,7 +183,7 @@ def probabilities_of(run):
     model = model_file.load(run / "model.safetensors")
     test = data.load("mnist", model.config.data_dir, 45, 15).test
     outputs = test.images.reshape(len(test.images), -1) / 255
-    for weights, biases in model.params:
+    for weights, biases in filter(None, model.params):
         z = outputs @ np.asarray(weights, np.float64).T + np.asarray(biases)
         outputs = 1 / (1 + np.exp(-z))
     return test.labels, outputs / outputs.sum(axis=1, keepdims=True)
