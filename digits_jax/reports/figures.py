@@ -242,8 +242,8 @@ def reliability_diagram(reliability: Reliability) -> "Figure":
     figure.legend(loc="outside upper center", ncols=3, fontsize=SMALL, frameon=False)
     below.bar(left, counts, width=1 / bins, align="edge", color="0.5", edgecolor="white")
     below.set(xlabel="confidence: probability of the predicted class", ylabel="predictions")
-    below.set_yscale("symlog", linthresh=1)
-    below.set_ylim(0, 2 * counts.max())
+    below.set_yscale("log")
+    below.set_ylim(0.5, 2 * counts.max())
     below.xaxis.set_major_formatter(drawing.percent)
     for axes in (above, below):
         drawing.grid(axes)

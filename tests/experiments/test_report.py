@@ -276,11 +276,13 @@ def test_the_pictures_are_written_singly(one):
             assert np.asarray(image.convert("L")).std() > 10
 
 
-def test_the_same_run_gives_the_same_page_in_another_process(one, folder):
+def test_a_run_looks_the_same_in_another_process_and_beside_others(one, several):
     _, pictures = one
-    again = reports.make([folder / "digits"])
-    assert again.html == (pictures.parents[1] / "page.html").read_text("utf-8")
-    assert {path.stem: path.read_bytes() for path in pictures.iterdir()} == again.figures
+    html = (pictures.parents[1] / "page.html").read_text("utf-8")
+    alone, beside = (text[text.index("In detail: digits") :] for text in (html, several[1].html))
+    assert alone == beside
+    for path in pictures.glob("digits-*.png"):
+        assert path.read_bytes() == several[1].figures[path.stem]
 
 
 @pytest.fixture
@@ -320,17 +322,26 @@ def test_data_that_have_changed_are_noticed(make_page, folder, shapes, tmp_path,
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
+    [([], "expected RUN [RUN ...]"), (["run", "--outptu=x"], "Did you mean: output ?")],
+)
+def test_a_mistake_in_the_command_gives_one_line(
+    assert_one_line_error, run_module, arguments, message
+):
+    assert_one_line_error(run_module("experiments.report", *arguments), message)
+
+
+@pytest.mark.parametrize(
+    ("run", "output", "message"),
     [
-        ([], "expected RUN [RUN ...]"),
-        (["{runs}/nothing"], "nothing: no such folder"),
-        (["{runs}/perfect", "--output={runs}/no/page.html"], "no such folder as {runs}/no"),
-        (["{runs}/perfect", "--outptu=x"], "Did you mean: output ?"),
+        ("nothing", "page.html", "{runs}/nothing: no such folder"),
+        ("perfect", "no/page.html", "output={runs}/no/page.html: no such folder as {runs}/no"),
+        ("perfect", "/proc/page.html", ".*/proc/.*"),
     ],
 )
-def test_a_mistake_gives_one_line(assert_one_line_error, run_module, folder, arguments, message):
-    arguments = [argument.format(runs=folder) for argument in arguments]
-    process = run_module("experiments.report", *arguments)
-    assert_one_line_error(process, message.format(runs=folder))
+def test_what_cannot_be_read_or_written_gives_one_line(make_page, folder, run, output, message):
+    with pytest.raises(SystemExit, match=f"^error: {message.format(runs=folder)}$") as error:
+        make_page(folder / run, folder / output)
+    assert "\n" not in str(error.value)
 
 
 def test_a_run_given_twice_is_refused(folder):
@@ -353,11 +364,6 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"figures_dir=.*file: is not a folder"):
         report.check_outputs(tmp_path / "page.html", tmp_path / "file")
-
-
-def test_an_output_that_cannot_be_written_gives_one_line(make_page, folder):
-    with pytest.raises(SystemExit, match=r"^error: .*/proc/[^\n]*$"):
-        make_page(folder / "perfect", "/proc/page.html")
 
 
 def test_help_is_grouped_and_names_the_arguments(run_module):
