@@ -133,7 +133,7 @@ def _read_metrics(path: Path) -> tuple[Row, ...]:
     try:
         if tuple(header) != Row._fields:
             raise ValueError(f"its columns are not {', '.join(Row._fields)}")
-        return tuple(_row(line) for line in lines)
+        return tuple(map(_row, lines))
     except ValueError as error:
         raise ValueError(f"{path}: damaged: {error}") from None
 
@@ -141,12 +141,13 @@ def _read_metrics(path: Path) -> tuple[Row, ...]:
 def _row(line: Sequence[str]) -> Row:
     if len(line) != len(Row._fields):
         raise ValueError(f"a line of {len(line)} values instead of {len(Row._fields)}")
-    # A run without validation images leaves their columns empty.
-    numbers = [
-        None if not text and name.startswith("validation_") else float(text)
-        for name, text in zip(Row._fields, line, strict=True)
+    epoch, step, *numbers = line
+    values = [
+        # A run without validation images leaves their columns empty.
+        None if not number and name.startswith("validation_") else float(number)
+        for name, number in zip(Row._fields[2:], numbers, strict=True)
     ]
-    return Row(int(line[0]), int(line[1]), *numbers[2:])  # type: ignore[arg-type]
+    return Row(int(epoch), int(step), *values)  # type: ignore[arg-type]
 
 
 def group(runs: Sequence[Run]) -> list[Group]:

@@ -91,6 +91,7 @@ def test_settings_are_written_as_flags_are():
     assert (same["data_dir"], same["learning_rate"]) == ("none", "3.0")
     assert list(same)[:4] == ["dataset", "data_dir", "train_size", "validation_size"]
     assert {*different, *same, "seed"} == {field.name for field in dataclasses.fields(Config)}
+    assert not different.keys() & same.keys()
 
 
 def test_a_model_for_other_images_is_refused(run):
