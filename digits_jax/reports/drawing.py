@@ -1,4 +1,4 @@
-"""What all figures share: size, sharpness, text that the font can draw, and the way to a file."""
+"""What all figures share: size, sharpness, colours, drawable text, and the way to a file."""
 
 import importlib
 import io
