@@ -6,17 +6,30 @@ convolutional neural networks applied to visual document analysis, 2003, section
 """
 
 import functools
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from digits_jax.config import Hyperparameters
 
 # The elastic field is smooth: it is drawn on so many points a side, and cubic between them.
 KNOTS = 5
+# The random numbers of an image by term. One draw has them all, as XLA takes 0.1 s to compile each,
+# and each has its place in it, whichever terms are left out.
+NUMBERS = {
+    "rotate": 1,
+    "scale": 2,
+    "shear": 1,
+    "shift": 2,
+    "elastic": 2 * KNOTS**2,
+    "thickness": 1,
+}
 
 
 class Distortions(NamedTuple):
@@ -55,31 +68,33 @@ def distort(
     where t is the angle, and zooms, shifts and fields of x and y are drawn apart.
     """
     batch, height, width = images.shape
-    keys = dict(zip(Distortions._fields, jax.random.split(key, len(amounts)), strict=True))
+    most = np.nextafter(np.ones((), images.dtype), 0)  # a normal number is finite
+    evenly = jax.random.uniform(
+        key, (sum(NUMBERS.values()), batch, 1, 1), images.dtype, -most, most
+    )
+    ends = itertools.accumulate(NUMBERS.values())
+    draws = dict(zip(NUMBERS, jnp.split(evenly, list(ends)[:-1]), strict=True))
 
-    def drawn(term: str, count: int = 1) -> Float[Array, "count batch 1 1"]:
+    def drawn(term: str) -> Float[Array, "count batch 1 1"]:
         """Evenly between the two signs of an amount."""
         amount = getattr(amounts, term)
-        if amount is None:
-            return jnp.zeros((count, batch, 1, 1), images.dtype)
-        evenly = jax.random.uniform(keys[term], (count, batch, 1, 1), images.dtype, -1, 1)
-        spread: Array = amount * evenly
-        return spread
+        return jnp.zeros_like(draws[term]) if amount is None else amount * draws[term]
 
     (angle,), (shear,) = jnp.deg2rad(drawn("rotate")), drawn("shear")
-    (zoom_x, zoom_y), (shift_x, shift_y) = 1 + drawn("scale", 2), drawn("shift", 2)
+    (zoom_x, zoom_y), (shift_x, shift_y) = 1 + drawn("scale"), drawn("shift")
     u = jnp.arange(width, dtype=images.dtype)[None, None, :] - (width - 1) / 2
     v = jnp.arange(height, dtype=images.dtype)[None, :, None] - (height - 1) / 2
     across, down = zoom_x * (u + shear * v), zoom_y * v
     x = jnp.cos(angle) * across - jnp.sin(angle) * down + shift_x + (width - 1) / 2
     y = jnp.sin(angle) * across + jnp.cos(angle) * down + shift_y + (height - 1) / 2
     if amounts.elastic is not None:
-        knots = jax.random.normal(keys["elastic"], (2, batch, KNOTS, KNOTS), images.dtype)
+        normal = math.sqrt(2) * jax.lax.erf_inv(draws["elastic"])
+        knots = normal.reshape(2, KNOTS, KNOTS, batch)
         rows, columns = (
             jax.image.resize(jnp.eye(KNOTS, dtype=images.dtype), (length, KNOTS), "cubic")
             for length in (height, width)
         )
-        field_x, field_y = jnp.einsum("hk,cbkl,wl->cbhw", rows, amounts.elastic * knots, columns)
+        field_x, field_y = jnp.einsum("hk,cklb,wl->cbhw", rows, amounts.elastic * knots, columns)
         x, y = x + field_x, y + field_y
     distorted = bilinear(images, x, y)
     if amounts.thickness is None:

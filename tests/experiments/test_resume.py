@@ -68,9 +68,9 @@ def start(start_module, environment):
     return functools.partial(start_module, "experiments.train", environment=environment)
 
 
-def finish(process):
+def finish(process, status=0):
     out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    assert process.returncode == status, err
     return out, err
 
 
@@ -185,7 +185,7 @@ def test_stopped_runs_say_how_to_go_on_and_end_with_the_same_bytes(
     process = start(*flags, "--checkpoint_seconds=0", f"--workdir={run}")
     assert wait_for((run / runs.FLAGS_FILE).exists, process)
     process.send_signal(signal.SIGTERM)  # as it compiles
-    assert finish(process) == (f"stopped after epoch 0 of {EPOCHS}; {command}", "")
+    assert finish(process, 143) == (f"stopped after epoch 0 of {EPOCHS}; {command}", "")
 
     process = start(*resume)
     assert wait_for(lambda: lines(run) > 3, process)
@@ -196,7 +196,7 @@ def test_stopped_runs_say_how_to_go_on_and_end_with_the_same_bytes(
     wait_for(lambda: lines(run) == 1, process)  # it begins again
     wait_for(lambda: lines(run) > 3, process)
     process.send_signal(signal.SIGINT)
-    out, err = finish(process)
+    out, err = finish(process, 130)
     done = len(epochs(run))
     assert 3 <= done < EPOCHS
     assert (out, err) == (f"stopped after epoch {done} of {EPOCHS}; {command}", "")
@@ -258,7 +258,7 @@ def test_a_full_disk_stops_the_run_and_the_earlier_checkpoint_stays(
         process = start(*flags, "--checkpoint_seconds=0", f"--workdir={run}")
         assert wait_for(lambda: lines(run) > 3, process)
         process.send_signal(signal.SIGTERM)
-        finish(process)
+        finish(process, 143)
         [checkpoint] = (run / runs.CHECKPOINTS).iterdir()
         resume = ("--resume", f"--workdir={run}")
         refused(start(*resume, "--checkpoint_seconds=1e-6"), "No space left on device")
