@@ -28,7 +28,7 @@ from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import Programs, state_template
 from experiments import STARTED
-from experiments.cli import compilation_cache, devices, flags, job, quiet, signals, stored_flags
+from experiments.cli import compilation_cache, devices, flags, job, signals, stored_flags
 
 CLASSIC_ACCURACY = 0.9278
 
@@ -61,7 +61,6 @@ def report(config: Config, summary: dict[str, Any], directory: Path) -> str:
 
 def main() -> None:
     import_seconds = time.perf_counter() - STARTED
-    quiet.silence_orbax()
     compilation_cache.use()
     with job.joined() as here, contextlib.ExitStack() as held:
         asked = held.enter_context(signals.stop_requested())

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import math
@@ -170,9 +171,8 @@ def train(
         write: Callable[[Epoch], None] = _write_nothing
         if directory:
             append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
-            save = stack.enter_context(
-                checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
-            )
+            folder, identity = directory / CHECKPOINTS, _identity(config, splits)
+            save = functools.partial(checkpoints.save, folder, identity)
         if directory and write_events:
             write = stack.enter_context(tensorboard.writing(directory, done))
         if should_stop():

@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from digits_jax.data import Splits
 from digits_jax.parallel import distributed
 from digits_jax.parallel.distributed import Job
-from digits_jax.runs.model_file import sha256
+from digits_jax.runs.tensor_file import sha256
 from experiments.cli import last_words, quiet
 from experiments.cli.flags import FLAGS, GROUPS, user_errors
 
