@@ -1,13 +1,11 @@
 """Checkpoints: the TrainState of a run and its history, a file after some of its epochs."""
 
 import dataclasses
-import functools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from digits_jax.config import Config
 from digits_jax.parallel.mesh import broadcast, local
@@ -30,12 +28,8 @@ class Checkpoint(NamedTuple):
 def save(directory: Path, identity: dict[str, Any], checkpoint: Checkpoint) -> None:
     """Saves a checkpoint as EPOCH.safetensors and removes all but the last `KEPT`.
 
-    Checkpoints of later epochs are removed as well: `restore` found them damaged.
-
-    Args:
-        directory: where; made, if need be.
-        identity: what a run has to have in common with this one to restore it; JSON.
-        checkpoint: the state of the run, on its devices or on the host.
+    Checkpoints of later epochs are removed as well: `restore` found them damaged. `identity` is
+    what a run has to have in common with this one to restore it, as JSON takes it.
 
     Raises:
         OSError: where it cannot be written; those before it stay.
@@ -56,8 +50,7 @@ def restore(
 
     Args:
         directory: where `save` saved; it need not exist.
-        identity: as `save` had it. Settings that a checkpoint lacks, as the version that saved it
-            did not have them, are at default there.
+        identity: as `save` had it. Settings that the saving version lacked are at default.
         template: a state of the shapes to restore, as `jax.eval_shape` gives it.
 
     Returns:
@@ -74,25 +67,21 @@ def restore(
         except Exception as error:  # whatever a reader of damaged bytes falls into
             damaged.append(f"{path} is damaged ({error}): using the checkpoint before it")
             continue
-        if body["format"] != FORMAT:
-            raise ValueError(f"{path}: format {body['format']}, this version reads {FORMAT}")
-        _check_same_run(path, body["identity"], identity)
-        return _checkpoint(tensors, body, template), damaged
+        try:
+            _check_same_run(body, identity)
+            return _checkpoint(tensors, body, template), damaged
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     if damaged:
         raise ValueError(
-            f"every checkpoint in {directory} is damaged: without that folder, --resume starts "
-            "again from the first epoch"
+            f"no checkpoint in {directory} can be read: without that folder, --resume starts again "
+            "from the first epoch"
         )
     return None, []
 
 
 def share(checkpoint: Checkpoint | None, template: TrainState) -> Checkpoint | None:
-    """What process 0 has restored, on every process of a job; no other has to see its files.
-
-    Args:
-        checkpoint: what this process restored; of any but process 0 it is ignored.
-        template: as `restore` has it.
-    """
+    """What process 0 has restored, on every process of a job; no other has to see its files."""
     content = broadcast(_encode(checkpoint, {}) if checkpoint else b"")
     return _checkpoint(*_decode(content), template) if content else None
 
@@ -103,7 +92,7 @@ def _paths(directory: Path) -> dict[int, Path]:
 
 
 def _encode(checkpoint: Checkpoint, identity: dict[str, Any]) -> bytes:
-    tensors = jax.device_get(named(jax.tree.map(_data, local(checkpoint.state))))
+    tensors = jax.device_get(named(local(checkpoint.state)))
     body = {"format": FORMAT, "identity": identity, "rows": checkpoint.rows}
     return encode(tensors, body | {"sha256": sha256(tensors, **body)})
 
@@ -116,32 +105,16 @@ def _decode(content: bytes) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _checkpoint(tensors: Tensors, body: dict[str, Any], template: TrainState) -> Checkpoint:
-    data = fill(jax.eval_shape(functools.partial(jax.tree.map, _data), template), tensors)
-    state = jax.tree.map(
-        lambda like, leaf: jax.random.wrap_key_data(leaf) if _is_key(like) else leaf, template, data
-    )
-    return Checkpoint(state, tuple(Row(*row) for row in body["rows"]))
+    return Checkpoint(fill(template, tensors), tuple(Row(*row) for row in body["rows"]))
 
 
-def _data(leaf: Any) -> Any:
-    """A random key as the numbers that it is made of."""
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _check_same_run(path: Path, saved: dict[str, Any], identity: dict[str, Any]) -> None:
-    ours = json.loads(json.dumps(identity))
-    defaults = json.loads(json.dumps(dataclasses.asdict(Config())))
-    for name in sorted(saved.keys() - defaults.keys() - ours.keys()):
-        raise ValueError(
-            f"{path}: this version knows no setting {name}, which is {saved[name]} there"
-        )
+def _check_same_run(body: dict[str, Any], identity: dict[str, Any]) -> None:
+    if body["format"] != FORMAT:
+        raise ValueError(f"format {body['format']}, this version reads {FORMAT}")
+    ours, defaults = json.loads(json.dumps((identity, dataclasses.asdict(Config()))))
+    saved = defaults | body["identity"]
+    for name in saved.keys() - defaults.keys() - ours.keys():
+        raise ValueError(f"this version knows no setting {name}, which is {saved[name]} there")
     for name, here in ours.items():
-        there = saved.get(name, defaults.get(name))
-        if there != here:
-            raise ValueError(
-                f"{path} is of another run: {name} is {there} there, and {here} in this run"
-            )
+        if saved.get(name) != here:
+            raise ValueError(f"of another run: {name} is {saved.get(name)} there, and {here} here")

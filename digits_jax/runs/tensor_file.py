@@ -21,27 +21,40 @@ METADATA_KEY = "digits_jax"
 
 
 def named(tree: Any) -> dict[str, Any]:
-    """The leaves of a pytree by the names of their paths."""
+    """The leaves of a pytree by the names of their paths; of random keys, the numbers in them."""
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        _name(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf
         for path, leaf in jax.tree.leaves_with_path(tree)
     }
 
 
 def fill(template: Tree, tensors: Tensors) -> Tree:
-    """The pytree of which `tensors` are the leaves, by their names.
+    """The pytree that `named` took apart, of the structure and shapes of `template`.
 
     Raises:
-        ValueError: in one line, where names or shapes are not those of `template`.
+        ValueError: in one line, where a name or a shape is another.
     """
-    expected = {name: tuple(leaf.shape) for name, leaf in named(template).items()}
+    expected = {name: leaf.shape for name, leaf in jax.eval_shape(named, template).items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
-        if found.get(name) != expected.get(name):
-            shape, other = found.get(name, "absent"), expected.get(name, "absent")
-            raise ValueError(f"{name} is {shape}, and {other} in the network of its settings")
-    tree: Tree = jax.tree.unflatten(jax.tree.structure(template), map(tensors.get, expected))
+        there, here = found.get(name, "absent"), expected.get(name, "absent")
+        if there != here:
+            raise ValueError(f"{name} is {there}, and should be {here}")
+
+    def leaf(path: Any, like: Any) -> Any:
+        tensor = tensors[_name(path)]
+        return jax.random.wrap_key_data(jnp.asarray(tensor)) if _is_key(like) else tensor
+
+    tree: Tree = jax.tree.map_with_path(leaf, template)
     return tree
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def encode(tensors: Mapping[str, Any], metadata: dict[str, Any]) -> bytes:

@@ -134,9 +134,15 @@ def test_where_all_are_damaged_nothing_is_removed(tmp_path):
     template = save_epochs(tmp_path, [1, 2])
     for epoch in (1, 2):
         truncate(path_of(tmp_path, epoch))
-    with pytest.raises(ValueError, match=r"every checkpoint in .* is damaged"):
+    with pytest.raises(ValueError, match=r"no checkpoint in .* can be read"):
         checkpoints.restore(tmp_path, IDENTITY, template)
     assert epochs_in(tmp_path) == ["1", "2"]
+
+
+def test_checkpoints_of_an_earlier_version_which_are_folders_are_not_passed_over(tmp_path):
+    (tmp_path / "4").mkdir()
+    with pytest.raises(ValueError, match=r"no checkpoint in .* can be read"):
+        checkpoints.restore(tmp_path, IDENTITY, training_of(CONFIG)[1])
 
 
 def test_whatever_is_damaged_the_one_before_it_is_used(tmp_path):
@@ -179,7 +185,7 @@ def test_a_checkpoint_that_lacks_a_setting_has_its_default(tmp_path):
     template = save_epochs(tmp_path, [1])  # its identity names neither
     restored, _ = checkpoints.restore(tmp_path, IDENTITY | {"momentum": 0.9}, template)
     assert restored.state.step == 6
-    message = r"1.safetensors is of another run: momentum is 0.9 there, and 0.8 in this run"
+    message = r"1.safetensors: of another run: momentum is 0.9 there, and 0.8 here"
     with pytest.raises(ValueError, match=message):
         checkpoints.restore(tmp_path, IDENTITY | {"momentum": 0.8}, template)
 
@@ -193,7 +199,7 @@ def test_a_checkpoint_with_a_setting_of_a_later_version_is_refused(tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     save_epochs(tmp_path, [1])
     _, other = training_of(Config(train_size=60, hidden=(9,)))
-    message = r"1.safetensors is of another run: hidden is \[8\] there, and \[9\] in this run"
+    message = r"1.safetensors: of another run: hidden is \[8\] there, and \[9\] here"
     with pytest.raises(ValueError, match=message):
         checkpoints.restore(tmp_path, IDENTITY | {"hidden": (9,)}, other)
 

@@ -113,6 +113,6 @@ def test_a_setting_that_its_version_did_not_have_is_at_default(path):
 
 def test_parameters_of_another_network_are_refused(path, model):
     model_file.save(path, model._replace(config=dataclasses.replace(CONFIG, hidden=(5, 3))))
-    message = r"layers.1.biases is \(4,\), and \(3,\) in the network of its settings"
+    message = r"layers.1.biases is \(4,\), and should be \(3,\)"
     with pytest.raises(ValueError, match=message):
         model_file.load(path)

@@ -21,7 +21,7 @@ def test_a_tree_is_filled_by_names():
     assert jax.tree.structure(filled) == jax.tree.structure(TREE)
     np.testing.assert_array_equal(filled["layers"][0]["w"], np.eye(2, 3))
     assert filled["layers"][2][0] == 9
-    with pytest.raises(ValueError, match=r"^layers.2.0 is absent, and \(1,\) in the network"):
+    with pytest.raises(ValueError, match=r"^layers.2.0 is absent, and should be \(1,\)"):
         tensor_file.fill(template, {"layers.0.w": np.eye(2, 3)})
 
 
