@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int32, Key
 
-from digits_jax import gradients
+from digits_jax import gradients, layers
 from digits_jax.activations import ACTIVATIONS
 from digits_jax.config import Config, Hyperparameters
 from digits_jax.data.dataset import Dataset
-from digits_jax.evaluation import Metrics, make_evaluate, scale_pixels
-from digits_jax.losses import LOSSES, Loss, smooth
-from digits_jax.models import INITIALIZERS, Model, Params, mlp
+from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
+from digits_jax.losses import LOSSES, smooth
+from digits_jax.models import INITIALIZERS, Model, Params, stack
 from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
 
 # The purposes of a run's random keys.
@@ -33,7 +33,7 @@ class TrainState(NamedTuple):
 class TrainMetrics(NamedTuple):
     """Of a batch, before its update: mean loss, accuracy; and the update's learning rate.
 
-    `gradient_norms`, where asked for: of each layer, weights and biases together, before clipping.
+    `gradient_norms`, where asked for: of each layer that has parameters, before clipping.
     Of an epoch: means over its batches; the learning rate of its last update.
     """
 
@@ -58,17 +58,14 @@ class Training(NamedTuple):
 
 
 def make_model(config: Config, image_shape: tuple[int, int], num_classes: int) -> Model:
-    """The network of a Config for images of `image_shape` pixels."""
-    height, width = image_shape
-    sizes = (height * width, *config.hidden, num_classes)
-    return mlp(sizes, ACTIVATIONS[config.activation].function, INITIALIZERS[config.init])
+    """The network of a Config for images of `image_shape` pixels.
 
-
-def make_value_and_grad(config: Config, model: Model, loss: Loss) -> gradients.ValueAndGrad:
-    """The gradient that `config.gradients` names."""
-    if config.gradients == "manual":
-        return gradients.manual(ACTIVATIONS[config.activation], loss)
-    return gradients.autodiff(model, loss)
+    Raises:
+        ValueError: in one line, where the images leave nothing for one of its layers.
+    """
+    activation = layers.activation(config.activation, ACTIVATIONS[config.activation])
+    initializer = INITIALIZERS[config.init]
+    return stack(config.hidden, activation, image_shape, num_classes, initializer)
 
 
 def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
@@ -127,7 +124,7 @@ def make_training(
             loss = LOSSES[config.loss]
             if hyperparameters.label_smoothing is not None:
                 loss = smooth(loss, hyperparameters.label_smoothing)
-            own = make_value_and_grad(config, model, loss)
+            own = gradients.GRADIENTS[config.gradients](model, loss)
         return own if axis is None else gradients.averaged(own, axis)
 
     def init(hyperparameters: Hyperparameters) -> TrainState:
@@ -140,19 +137,19 @@ def make_training(
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
-        images = scale_pixels(batch.images, state.params[0].weights.dtype)
-        loss, grads = gradient(hyperparameters)(state.params, images, batch.labels)
+        images = scale_pixels(batch.images, dtype_of(state.params))
+        (loss, logits), grads = gradient(hyperparameters)(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
 
-        # Costs nothing: XLA merges these logits with those inside value_and_grad.
-        predictions = jnp.argmax(model.apply(state.params, images), axis=-1)
         rate = learning_rate(hyperparameters)
         metrics = TrainMetrics(
             loss=loss,
-            accuracy=jnp.mean(predictions == batch.labels),
+            accuracy=jnp.mean(jnp.argmax(logits, axis=-1) == batch.labels),
             learning_rate=jnp.asarray(rate(state.step) if callable(rate) else rate),
-            gradient_norms=tuple(map(optax.tree.norm, grads)) if gradient_norms else None,
+            gradient_norms=tuple(map(optax.tree.norm, filter(None, grads)))
+            if gradient_norms
+            else None,
         )
         return TrainState(params, opt_state, state.step + 1, state.key), metrics
 

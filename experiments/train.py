@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from digits_jax import data, runs
 from digits_jax.config import Config
+from digits_jax.models import describe
 from digits_jax.parallel import distributed
 from digits_jax.parallel.distributed import Job
 from digits_jax.parallel.mesh import any_process
@@ -38,9 +39,7 @@ def run_name(config: Config, splits: data.Splits) -> str:
     dataset = config.dataset
     if dataset == "mnist" and config.data_dir is not None:
         dataset = Path(config.data_dir).resolve().name
-    height, width = splits.image_shape
-    sizes = (height * width, *config.hidden, splits.num_classes)
-    return "-".join([dataset, *map(str, sizes)])
+    return f"{dataset}-{describe(config.hidden, splits.image_shape, splits.num_classes)}"
 
 
 def is_embedded_mnist(config: Config) -> bool:
@@ -170,7 +169,7 @@ def load(config: Config, write_events: bool) -> Loaded:
     with ThreadPoolExecutor(1) as background:
         loading = background.submit(timed_load)
         outline = data.outline(**settings)
-        programs = runs.compile_run(config, outline, write_events) if outline else None
+        programs = runs.compile_programs(config, outline, write_events) if outline else None
         return Loaded(*loading.result(), programs)
 
 

@@ -57,11 +57,15 @@ def make_mesh(axis: str, count: int | None = None, here: bool = False) -> Mesh:
     return jax.make_mesh((len(devices),), (axis,), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def put(tree: Tree, sharding: Sharding) -> Tree:
+def put(tree: Tree, sharding: Sharding | None) -> Tree:
     """Sends arrays that every process has to the devices of a mesh; each sends its own devices'.
+
+    `None` sends them to the first device.
 
     No array shares memory with another or with `tree`: a program may write over it.
     """
+    if sharding is None:
+        return jax.device_put(tree, may_alias=False)  # type: ignore[no-any-return]
 
     def send(array: Any) -> Any:
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):

@@ -17,14 +17,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from digits_jax.config import Config, Hyperparameters, hyperparameters
+from digits_jax.config import NEUTRAL, Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.parallel.mesh import gather, make_mesh, put, smallest
 from digits_jax.training import make_training
 
-NUMBERS = Hyperparameters._fields
-# What a term does that a program has, but one of its runs does not use.
-OFF = {"weight_decay": 0.0, "label_smoothing": 0.0, "clip_norm": np.inf}
 LANES = "lanes"
 # Long enough that Python is idle, short enough that a killed sweep loses little.
 CPU_CHUNK = 4
@@ -76,7 +73,7 @@ def programs(configs: Sequence[Config]) -> list[list[int]]:
     """The runs that share a program, as indices into `configs`."""
     shared: dict[Config, list[int]] = {}
     for index, config in enumerate(configs):
-        defaults = {name: getattr(Config, name) for name in NUMBERS}
+        defaults = {name: getattr(Config, name) for name in NEUTRAL}
         shared.setdefault(dataclasses.replace(config, **defaults), []).append(index)
     return list(shared.values())
 
@@ -88,8 +85,8 @@ def stack(configs: Sequence[Config]) -> Hyperparameters:
         *(
             None
             if all(value is None for value in column)
-            else np.stack([np.float32(OFF[name]) if v is None else v for v in column])
-            for name, column in zip(NUMBERS, columns, strict=True)
+            else np.stack([np.float32(NEUTRAL[name]) if v is None else v for v in column])
+            for name, column in zip(NEUTRAL, columns, strict=True)
         )
     )
 

@@ -182,7 +182,7 @@ def _mistakes(predictions: Predictions, splits: Splits) -> Part:
 
 
 def _weights(run: Run, class_names: tuple[str, ...]) -> Part:
-    first = np.asarray(run.model.params[0].weights)
+    first = np.asarray(next(filter(None, run.model.params)).weights)
     units = first.reshape(len(first), *run.model.image_shape)
     pixels = "{} x {}".format(*run.model.image_shape)
     shown = units[:UNITS]

@@ -2,6 +2,7 @@
 
 from digits_jax.runs.history import Row
 from digits_jax.runs.model_file import TrainedModel, load, save
+from digits_jax.runs.programs import compile_programs
 from digits_jax.runs.run import (
     CHECKPOINTS,
     FLAGS_FILE,
@@ -11,7 +12,6 @@ from digits_jax.runs.run import (
     SUMMARY_FILE,
     Diverged,
     Stopped,
-    compile_run,
     epochs_may_grow,
     is_finished,
     prepare_directory,
@@ -30,7 +30,7 @@ __all__ = [
     "Row",
     "Stopped",
     "TrainedModel",
-    "compile_run",
+    "compile_programs",
     "epochs_may_grow",
     "is_finished",
     "load",

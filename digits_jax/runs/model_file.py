@@ -36,7 +36,7 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
     Raises:
         OSError: where the file cannot be written; an earlier file of that name is then untouched.
     """
-    tensors = jax.device_get(named({"layers": model.params}))
+    tensors = jax.device_get(named(_layers(model.params)))
     metadata = {
         "format": FORMAT,
         "config": dataclasses.asdict(model.config),
@@ -72,6 +72,12 @@ def _parse(tensors: Tensors, metadata: dict[str, Any]) -> TrainedModel:
     config, num_classes = Config.from_dict(metadata["config"]), metadata["num_classes"]
     height, width = metadata["image_shape"]
     init = make_model(config, (height, width), num_classes).init
-    template = {"layers": jax.eval_shape(lambda: init(jax.random.key(0)))}
-    params = jax.tree.map(jnp.asarray, fill(template, tensors)["layers"])
+    template = jax.eval_shape(lambda: init(jax.random.key(0)))
+    leaves = jax.tree.leaves(fill(_layers(template), tensors))
+    params = jax.tree.unflatten(jax.tree.structure(template), map(jnp.asarray, leaves))
     return TrainedModel(params, config, (height, width), num_classes)
+
+
+def _layers(params: Params) -> dict[str, Any]:
+    """What the tensors are named by: layers without parameters are not counted."""
+    return {"layers": tuple(filter(None, params))}

@@ -1,22 +1,21 @@
 """The compiled programs of a run, and the epochs that they make."""
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Sharding
 
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
-from digits_jax.evaluation import Metrics
-from digits_jax.models import Params
+from digits_jax.evaluation import Evaluate, Metrics
+from digits_jax.parallel.data_parallel import make_placed_training, padded
+from digits_jax.parallel.mesh import put
 from digits_jax.runs.history import Row
 from digits_jax.training import TrainMetrics, TrainState, make_training
-
-Evaluate = Callable[[Params, Dataset], Metrics]
 
 
 class Programs(NamedTuple):
@@ -30,9 +29,9 @@ class Programs(NamedTuple):
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate_validation: Evaluate | None
     evaluate_test: Evaluate
-    put: Callable[[Any], Any] = functools.partial(jax.device_put, may_alias=False)
-    put_split: Callable[[Dataset], Dataset] = jax.device_put
-    seconds: float = 0.0
+    put: Callable[[Any], Any]
+    put_split: Callable[[Dataset], Dataset]
+    seconds: float
 
 
 class Epoch(NamedTuple):
@@ -54,36 +53,46 @@ def state_template(config: Config, splits: Splits) -> TrainState:
     return state
 
 
-def evaluations(
-    compile: Callable[[Dataset], Evaluate], splits: Splits
-) -> tuple[Evaluate | None, Evaluate]:
-    """The programs for validation and test images: one where they are as many, `None` for none."""
-    test = compile(splits.test)
-    if len(splits.validation.labels) == 0:
-        return None, test
-    same = len(splits.validation.labels) == len(splits.test.labels)
-    return test if same else compile(splits.validation), test
-
-
 def compile_programs(config: Config, splits: Splits, gradient_norms: bool = False) -> Programs:
-    """Compiles a run ahead of time, so that compile time and training time can be told apart."""
-    training = make_training(
-        config, splits.image_shape, splits.num_classes, gradient_norms=gradient_norms
+    """Compiles a run ahead of time, so that compile time and training time can be told apart.
+
+    A run of several shards is for the first `config.shards` devices, each with its part of every
+    split; that of one, for the first device.
+    """
+    started = time.perf_counter()
+    training, copied, by_shard = make_placed_training(
+        config, splits.image_shape, splits.num_classes, gradient_norms
     )
-    numbers = hyperparameters(config)
-    state = jax.eval_shape(training.init, numbers)
+
+    def shapes(tree: Any, sharding: Sharding | None) -> Any:
+        return jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding),  # type: ignore[no-untyped-call]
+            tree,
+        )
+
+    numbers = shapes(hyperparameters(config), copied)
+    state = shapes(jax.eval_shape(training.init, numbers), copied)
     evaluate = jax.jit(training.evaluate)
 
-    def evaluation(dataset: Dataset) -> Evaluate:
-        return evaluate.lower(state.params, dataset).compile()
+    def evaluation(split: Dataset) -> Evaluate:
+        split = shapes(padded(split, config.shards), by_shard)
+        return evaluate.lower(state.params, split).compile()
 
-    evaluate_validation, evaluate_test = evaluations(evaluation, splits)
+    evaluate_test, images = evaluation(splits.test), len(splits.validation.labels)
+    same = images == len(splits.test.labels)
     epoch = jax.jit(training.epoch, donate_argnums=1)
     return Programs(
-        init=jax.jit(training.init).lower(numbers).compile(),
-        epoch=epoch.lower(numbers, state, splits.train).compile(),
-        evaluate_validation=evaluate_validation,
+        init=jax.jit(training.init, out_shardings=copied).lower(numbers).compile(),
+        epoch=epoch.lower(numbers, state, shapes(splits.train, by_shard)).compile(),
+        evaluate_validation=evaluate_test
+        if same
+        else evaluation(splits.validation)
+        if images
+        else None,
         evaluate_test=evaluate_test,
+        put=lambda tree: put(tree, copied),
+        put_split=lambda split: put(padded(split, config.shards), by_shard),
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -19,7 +19,6 @@ import numpy as np
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
 from digits_jax.models import count_parameters
-from digits_jax.parallel import data_parallel
 from digits_jax.runs import checkpoints, directories, history, model_file, tensorboard
 from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.files import write_atomically
@@ -99,14 +98,6 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
     return checkpoint, damaged
 
 
-def compile_run(config: Config, splits: Splits, write_events: bool = False) -> Programs:
-    """Compiles the programs of a run; of its data only the shapes matter, as in `data.outline`."""
-    started = time.perf_counter()
-    compile = compile_programs if config.shards == 1 else data_parallel.compile_programs
-    programs = compile(config, splits, gradient_norms=write_events)
-    return programs._replace(seconds=time.perf_counter() - started)
-
-
 def train(
     config: Config,
     splits: Splits,
@@ -132,7 +123,7 @@ def train(
             job, one writes.
         on_epoch: called after every epoch.
         started: `time.perf_counter()` where `total_seconds` begins; by default, this call.
-        programs: as `compile_run` gives them; by default they are compiled here.
+        programs: as `compile_programs` gives them; by default they are compiled here.
         seconds: what came before, by name, for the summary.
         checkpoint: where to go on from, as `restore` gives it; by default, the beginning.
         checkpoint_seconds: saves a checkpoint at the end of an epoch, where this many seconds have
@@ -158,7 +149,7 @@ def train(
     done = len(rows)
     if should_stop():
         raise Stopped(done)
-    programs = programs or compile_run(config, splits, write_events)
+    programs = programs or compile_programs(config, splits, write_events)
     evaluate_seconds = 0.0
     if checkpoint:
         state = programs.put(checkpoint.state)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from digits_jax.config import GRADIENTS
+from digits_jax.gradients import GRADIENTS
 from experiments.benchmarks import workers
 from experiments.benchmarks.rows import Row, measured, missing
 from experiments.benchmarks.timing import Unavailable, interleaved, summarise

@@ -44,13 +44,13 @@ def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
         }
         choices = field.metadata.get("choices")
         if choices:
-            flags.DEFINE_enum(field.name, default, choices, **about)
+            flags.DEFINE_enum(field.name, default, list(choices), **about)
         elif field.type is int:
             flags.DEFINE_integer(field.name, default, **about)
         elif field.type is float:
             flags.DEFINE_float(field.name, default, **about)
         elif isinstance(default, tuple):
-            flags.DEFINE_list(field.name, list(map(str, default)), **about)
+            flags.DEFINE_list(field.name, list(default), **about)
         else:
             flags.DEFINE_string(field.name, default, **about)
 
@@ -90,7 +90,7 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
         for field in dataclasses.fields(Config)
         if field.name in parsed
     }
-    return Config(**values | {"hidden": whole_numbers("hidden", parsed)})
+    return Config.from_dict(values)
 
 
 def data_settings(config: Config) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def parse(texts: Sequence[str], seed: int) -> dict[str, list[Any]]:
 def _value(text: str, kind: Any) -> Any:
     if kind in (int, float):
         return kind(text)
-    if kind == tuple[int, ...]:
-        return tuple(int(units) for units in text.split("x"))
+    if kind == tuple[str | int, ...]:
+        return tuple(text.split("x"))
     return text
 
 

@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 
 from digits_jax import Config, Dataset, data, hyperparameters, make_training, runs
-from digits_jax.parallel import data_parallel
-from digits_jax.parallel.data_parallel import BY_SHARD, COPIED, SHARDS, make_data_parallel, padded
-from digits_jax.parallel.mesh import make_mesh, put
+from digits_jax.parallel.data_parallel import make_placed_training, padded
+from digits_jax.parallel.mesh import put
 from digits_jax.training import shuffle
 
 CONFIG = Config(
@@ -58,15 +56,13 @@ def train_on_one_device(config, train):
 
 
 def train_on_devices(config, train, gradient_norms=False):
-    mesh = make_mesh(SHARDS, config.shards)
-    copied = NamedSharding(mesh, COPIED)
-    functions = make_data_parallel(
-        config, train.images.shape[1:], int(train.labels.max()) + 1, mesh, gradient_norms
+    training, copied, by_shard = make_placed_training(
+        config, train.images.shape[1:], int(train.labels.max()) + 1, gradient_norms
     )
     numbers = put(hyperparameters(config), copied)
-    train = put(train, NamedSharding(mesh, BY_SHARD))
-    state = functions.init(numbers)
-    epoch = jax.jit(functions.epoch)
+    train = put(train, by_shard)
+    state = jax.jit(training.init, out_shardings=copied)(numbers)
+    epoch = jax.jit(training.epoch)
     history = []
     for _ in range(config.epochs):
         state, metrics = epoch(numbers, state, train)
@@ -132,12 +128,8 @@ def test_evaluation_counts_every_image_once(splits, size):
     training = make_training(CONFIG, (5, 7), 3)
     params = training.init(hyperparameters(CONFIG)).params
     expected = jax.jit(training.evaluate)(params, split)
-    mesh = make_mesh(SHARDS, 4)
-    functions = make_data_parallel(config, (5, 7), 3, mesh)
-    metrics = jax.jit(functions.evaluate)(
-        put(params, NamedSharding(mesh, COPIED)),
-        put(padded(split, 4), NamedSharding(mesh, BY_SHARD)),
-    )
+    spread, copied, by_shard = make_placed_training(config, (5, 7), 3)
+    metrics = jax.jit(spread.evaluate)(put(params, copied), put(padded(split, 4), by_shard))
     assert metrics.errors == expected.errors
     assert metrics.confusion.sum() == size
     np.testing.assert_array_equal(metrics.confusion, expected.confusion)
@@ -146,7 +138,7 @@ def test_evaluation_counts_every_image_once(splits, size):
 
 
 def test_a_device_holds_its_own_images_and_every_device_the_parameters(splits):
-    programs = data_parallel.compile_programs(dataclasses.replace(CONFIG, shards=4), splits)
+    programs = runs.compile_programs(dataclasses.replace(CONFIG, shards=4), splits)
     train = programs.put_split(splits.train)
     assert train.images.dtype == np.uint8
     for shard, part in enumerate(train.images.addressable_shards):

@@ -45,7 +45,7 @@ def test_other_tools_read_the_tensors(path, model):
     assert sorted(tensors) == [
         f"layers.{layer}.{field}" for layer in range(3) for field in ("biases", "weights")
     ]
-    np.testing.assert_array_equal(tensors["layers.1.weights"], model.params[1].weights)
+    np.testing.assert_array_equal(tensors["layers.1.weights"], model.params[3].weights)
 
 
 def test_the_same_model_gives_the_same_bytes(path, model):

@@ -22,7 +22,7 @@ def directory(tmp_path_factory, write_idx_folder, tiny_split, train_run):
     folder = tmp_path_factory.mktemp("results")
     write_idx_folder(folder / "data", tiny_split(40), tiny_split(24, seed=1))
     size = {"data_dir": str(folder / "data"), "train_size": 30, "validation_size": 0}
-    return train_run(folder / "run", **size, hidden=(6,), epochs=2, learning_rate=0.01)
+    return train_run(folder / "run", **size, hidden=("6",), epochs=2, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def copy(directory, tmp_path):
 
 def test_a_run_comes_back(run, directory):
     assert run.config == run.model.config
-    assert run.config.hidden == (6,)
+    assert run.config.hidden == ("6",)
     assert run.summary == json.loads((directory / runs.SUMMARY_FILE).read_text())
     assert [row.epoch for row in run.rows] == [1, 2]
     assert run.rows[1].step == 6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from digits_jax import Config, Layer, runs
+from digits_jax import Affine, Config, runs
 from digits_jax.runs import run, tensorboard
 from digits_jax.runs.programs import compile_programs
 
@@ -78,13 +78,13 @@ def test_events_hold_what_metrics_hold_and_norms_by_layer(tmp_path, splits, monk
             assert values[tag, row.epoch] == np.float32(value)
         assert values["gradient_norm/layer_0", row.epoch] > 0
     model = runs.load(tmp_path / runs.MODEL_FILE)
-    last = model.params[1]
+    last = model.params[3]
     norm = np.sqrt(np.sum(np.square(last.weights)) + np.sum(np.square(last.biases)))
     assert values["parameter_norm/layer_1", 3] == pytest.approx(float(norm), rel=1e-6)
 
 
 def test_parameter_norms_are_of_weights_and_biases_together():
-    layer = Layer(np.array([[2.0, 0.0], [0.0, 3.0]], np.float32), np.array([6.0, 0.0], np.float32))
+    layer = Affine(np.array([[2.0, 0.0], [0.0, 3.0]], np.float32), np.array([6.0, 0.0], np.float32))
     assert tensorboard.parameter_norms((layer,)) == (7.0,)
 
 
