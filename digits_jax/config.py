@@ -33,6 +33,12 @@ def _setting(default: Any, group: str, help: str, **about: Any) -> Any:
     return dataclasses.field(default=default, metadata={"group": group, "help": help, **about})
 
 
+def _distortion(what: str, unit: str, **about: Any) -> Any:
+    """The most by which training images are distorted, to both sides of none."""
+    help = f"largest {what} of training images, in {unit}; 0: none"
+    return _setting(0.0, "augmentation", help, minimum=0.0, traced=True, neutral=0.0, **about)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Everything the result of a run depends on. The defaults are the classic run.
@@ -52,7 +58,9 @@ class Config:
         10_000, "data", "validation images, from its end; 0: none", minimum=0
     )
 
-    hidden: tuple[str | int, ...] = _setting(("30",), "network", f"hidden layers: {layers.GRAMMAR}")
+    hidden: tuple[str | int, ...] = _setting(
+        ("30",), "network", f"hidden layers, each one of {layers.GRAMMAR}"
+    )
     activation: str = _setting(
         "sigmoid", "network", "activation of the hidden layers", choices=ACTIVATIONS
     )
@@ -101,6 +109,15 @@ class Config:
         traced=True,
         neutral=math.inf,
     )
+    average: float = _setting(
+        0.0,
+        "training",
+        "decay of a running mean of the parameters, which is then what is judged; 0: none",
+        minimum=0.0,
+        maximum=0.999999,
+        traced=True,
+        neutral=0.0,
+    )
     batch_size: int = _setting(10, "training", "images a step", minimum=1)
     epochs: int = _setting(30, "training", "passes over the training images", minimum=1)
     shards: int = _setting(
@@ -115,13 +132,19 @@ class Config:
         traced=True,
     )
 
+    rotate: float = _distortion("rotation", "degrees")
+    scale: float = _distortion("change of height and of width", "a share", maximum=0.9)
+    shear: float = _distortion("shear", "pixels to the side a pixel down")
+    shift: float = _distortion("shift down and to the side", "pixels")
+    elastic: float = _distortion("standard deviation of a smooth random field", "pixels")
+    thickness: float = _distortion("change of strokes", "about a pixel on each side", maximum=1.0)
+
     def __post_init__(self) -> None:
         if isinstance(self.hidden, tuple):  # ("30",) is (30,)
             object.__setattr__(self, "hidden", tuple(map(str, self.hidden)))
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
-        for word in self.hidden:
-            layers.parse(str(word))
+        layers.parse(self.hidden)
         if self.batch_size > self.train_size:
             raise ValueError(
                 f"batch_size={self.batch_size} is larger than train_size={self.train_size}"

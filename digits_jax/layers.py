@@ -8,12 +8,15 @@ half the time that it takes with examples as rows. Where there is space they are
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from digits_jax.activations import Activation
+from digits_jax.convolution import by_patches, by_xla
 
 # Of a single example, without the batch: (features,) or (channels, height, width).
 Shape = tuple[int, ...]
@@ -39,12 +42,14 @@ class Layer(NamedTuple):
     forward: the output, from parameters and input.
     pullback: (p, a, delta) -> (dC/dp, dC/da), delta being dC/d(output); `None` where nobody derived
         one.
+    numbers: what else an exporter has to know.
     """
 
     kind: str
     shapes: Callable[[Shape], tuple[Shape, Shape]]
     forward: Callable[[Parameters, Array], Array]
     pullback: Callable[[Parameters, Array, Array], tuple[Parameters, Array]] | None
+    numbers: tuple[tuple[str, int], ...] = ()
 
 
 def dense(units: int) -> Layer:
@@ -109,20 +114,112 @@ def flatten() -> Layer:
     return Layer("flatten", shapes, forward, pullback)
 
 
+def convolution(kernels: int, size: int = 3, stride: int = 1) -> Layer:
+    """z = W * a + b: the same small dense layer at every `stride`-th place of an image.
+
+    dC/db is the sum of delta over images and places; dC/dW and dC/da are derived in
+    `digits_jax.convolution`. A CPU multiplies patches: inside a `lax.scan`, XLA's own convolution
+    takes ten times as long there (jax issue 12868). Other devices convolve.
+    """
+    multiplied, convolved = by_patches(size, stride), by_xla(size, stride)
+
+    def shapes(shape: Shape) -> tuple[Shape, Shape]:
+        channels, *lengths = shape
+        places = (-(-length // stride) for length in lengths)
+        return (kernels, size * size * channels + 1), (kernels, *places)
+
+    def forward(
+        p: Affine, a: Float[Array, "channels batch height width"]
+    ) -> Float[Array, "kernels batch rows columns"]:
+        z: Array = jax.lax.platform_dependent(
+            p.weights, a, cpu=multiplied.forward, default=convolved.forward
+        )
+        return z + p.biases[:, None, None, None]
+
+    def pullback(
+        p: Affine,
+        a: Float[Array, "channels batch height width"],
+        delta: Float[Array, "kernels batch rows columns"],
+    ) -> tuple[Affine, Float[Array, "channels batch height width"]]:
+        weights, to_input = jax.lax.platform_dependent(
+            p.weights, a, delta, cpu=multiplied.pullback, default=convolved.pullback
+        )
+        return Affine(weights, delta.sum(axis=(1, 2, 3))), to_input
+
+    return Layer("convolution", shapes, forward, pullback, (("size", size), ("stride", stride)))
+
+
+def max_pool(size: int) -> Layer:
+    """The greatest of every `size` x `size` pixels; what is left over at the edges is dropped.
+
+    Only the greatest pixel has a part in the output, and gets all of delta back (Goodfellow, Bengio
+    and Courville, Deep Learning, 2016, section 9.3). Where several are the greatest, each gets the
+    same share of it, as by `jax.grad` of a maximum.
+    """
+
+    def shapes(shape: Shape) -> tuple[Shape, Shape]:
+        channels, height, width = shape
+        if min(height, width) < size:
+            raise ValueError(f"max{size}: leaves nothing of an image of {height} x {width}")
+        return (), (channels, height // size, width // size)
+
+    def windows(
+        a: Float[Array, "channels batch height width"],
+    ) -> Float[Array, "channels batch rows down columns across"]:
+        channels, batch, height, width = a.shape
+        rows, columns = height // size, width // size
+        whole = a[:, :, : rows * size, : columns * size]
+        return whole.reshape(channels, batch, rows, size, columns, size)
+
+    def forward(
+        _: Parameters, a: Float[Array, "channels batch height width"]
+    ) -> Float[Array, "channels batch rows columns"]:
+        return windows(a).max(axis=(3, 5))
+
+    def pullback(
+        _: Parameters,
+        a: Float[Array, "channels batch height width"],
+        delta: Float[Array, "channels batch rows columns"],
+    ) -> tuple[Parameters, Float[Array, "channels batch height width"]]:
+        seen = windows(a)
+        greatest = seen == seen.max(axis=(3, 5), keepdims=True)
+        share = delta[:, :, :, None, :, None] / greatest.sum(axis=(3, 5), keepdims=True)
+        rows, columns = delta.shape[2] * size, delta.shape[3] * size
+        shared = jnp.where(greatest, share, 0).reshape(*a.shape[:2], rows, columns)
+        edges = ((0, 0), (0, 0), (0, a.shape[2] - rows), (0, a.shape[3] - columns))
+        return (), jnp.pad(shared, edges)
+
+    return Layer("max-pool", shapes, forward, pullback, (("size", size),))
+
+
 # How a layer is written in a list of them, and what makes it.
 WORDS: dict[str, Callable[..., Layer]] = {
     r"(?P<units>[1-9]\d*)": dense,
+    r"conv(?P<kernels>[1-9]\d*)(x(?P<size>[1-9]\d*))?(/(?P<stride>[1-9]\d*))?": convolution,
+    r"max(?P<size>[1-9]\d*)": max_pool,
 }
-GRAMMAR = "a layer is a number of units, as in 30 or 128,64"
+GRAMMAR = (
+    "30 (units of a dense layer), conv24x5/2 (24 kernels of 5 x 5, stride 2; x3 and /1 where not "
+    "given) or max2 (max-pool of 2 x 2)"
+)
 
 
-def parse(word: str) -> Layer:
-    """The layer that a word names.
+def parse(words: Sequence[str | int]) -> list[Layer]:
+    """The layers that a list of words names, in a network.
 
     Raises:
-        ValueError: in one line, where it is no word of the grammar.
+        ValueError: in one line, where one is no word of the grammar, or needs an image and comes
+            after a dense layer.
     """
-    for pattern, make in WORDS.items():
-        if found := re.fullmatch(pattern, word):
-            return make(**{name: int(n) for name, n in found.groupdict().items() if n})
-    raise ValueError(f"{word!r} is no layer: {GRAMMAR}")
+    network: list[Layer] = []
+    for word in map(str, words):
+        for pattern, make in WORDS.items():
+            if found := re.fullmatch(pattern, word):
+                numbers = {name: int(n) for name, n in found.groupdict().items() if n}
+                network.append(make(**numbers))
+                break
+        else:
+            raise ValueError(f"{word!r} is no layer: expected {GRAMMAR}")
+        if network[-1].kind != "dense" and "dense" in (layer.kind for layer in network):
+            raise ValueError(f"{word} needs an image, and comes after a dense layer")
+    return network

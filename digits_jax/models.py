@@ -77,8 +77,7 @@ def stack(
         noise_shape, shape = layer.shapes(shape)
         noise_shapes.append(noise_shape)
 
-    for word in [*hidden, num_classes]:
-        layer = layers.parse(str(word))
+    for layer in layers.parse([*hidden, num_classes]):
         if layer.kind == "dense" and len(shape) > 1:
             add(layers.flatten())
         add(layer)

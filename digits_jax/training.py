@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int32, Key
 
 from digits_jax import gradients, layers
 from digits_jax.activations import ACTIVATIONS
+from digits_jax.augmentation import distort, distortions
 from digits_jax.config import Config, Hyperparameters
 from digits_jax.data.dataset import Dataset
 from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
@@ -17,17 +18,28 @@ from digits_jax.losses import LOSSES, smooth
 from digits_jax.models import INITIALIZERS, Model, Params, stack
 from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
 
-# The purposes of a run's random keys.
+# The purposes of a run's random keys; and of the second one, whose others are numbers of epochs.
 INIT, SHUFFLE = 0, 1
+DISTORT = 2**32 - 1
 
 
 class TrainState(NamedTuple):
-    """What a step hands to the next. `step` counts updates; `key` draws the order of images."""
+    """What a step hands to the next. `step` counts updates.
+
+    `key` draws the order of images and their distortions. `average`, where there is one, is the
+    running mean of the parameters.
+    """
 
     params: Params
     opt_state: optax.OptState
     step: Int32[Array, ""]
     key: Key[Array, ""]
+    average: Params | None = None
+
+    @property
+    def judged(self) -> Params:
+        """The parameters that are scored and kept: their mean where there is one, or the last."""
+        return self.params if self.average is None else self.average
 
 
 class TrainMetrics(NamedTuple):
@@ -84,6 +96,20 @@ def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
     return order.astype(jnp.int32)
 
 
+def running_mean(
+    mean: Params, params: Params, decay: Float[Array, ""], step: Int32[Array, ""]
+) -> Params:
+    """The mean of the parameters after steps 1 to t, those of step i weighing decay^(t - i).
+
+    Averages of the last iterates are nearer to the optimum than any of them (Polyak and Juditsky,
+    Acceleration of stochastic approximation by averaging, 1992). Weights that sum to 1 from the
+    first step on are what Kingma and Ba (Adam, 2015, section 3) call a corrected bias.
+    """
+    weight = (1 - decay) / (1 - decay**step)
+    after: Params = jax.tree.map(lambda m, p: m + weight * (p - m), mean, params)
+    return after
+
+
 def make_training(
     config: Config,
     image_shape: tuple[int, int],
@@ -132,16 +158,24 @@ def make_training(
         params = model.init(jax.random.fold_in(key, INIT))
         params = jax.tree.map(lambda parameter: hyperparameters.init_scale * parameter, params)
         opt_state = optimizer(hyperparameters).init(params)
-        return TrainState(params, opt_state, jnp.int32(0), jax.random.fold_in(key, SHUFFLE))
+        average = None if hyperparameters.average is None else params
+        return TrainState(
+            params, opt_state, jnp.int32(0), jax.random.fold_in(key, SHUFFLE), average
+        )
 
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
         images = scale_pixels(batch.images, dtype_of(state.params))
+        if (amounts := distortions(hyperparameters)) is not None:
+            key = jax.random.fold_in(jax.random.fold_in(state.key, DISTORT), state.step)
+            images = distort(key, images, amounts)
         (loss, logits), grads = gradient(hyperparameters)(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-
+        average = state.average
+        if average is not None:
+            average = running_mean(average, params, hyperparameters.average, state.step + 1)
         rate = learning_rate(hyperparameters)
         metrics = TrainMetrics(
             loss=loss,
@@ -151,7 +185,7 @@ def make_training(
             if gradient_norms
             else None,
         )
-        return TrainState(params, opt_state, state.step + 1, state.key), metrics
+        return TrainState(params, opt_state, state.step + 1, state.key, average), metrics
 
     def epoch(
         hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
@@ -178,7 +212,7 @@ def make_training(
             state: TrainState, _: None
         ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
             state, metrics = epoch(hyperparameters, state, train)
-            scored = None if validation is None else evaluate(state.params, validation)
+            scored = None if validation is None else evaluate(state.judged, validation)
             return state, (metrics, scored)
 
         return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)

@@ -26,7 +26,7 @@ def test_the_defaults_are_the_classic_run():
     ("settings", "message"),
     [
         ({"train_size": 0}, "train_size=0: must be a finite number of at least 1"),
-        ({"hidden": (30, 0)}, "'0' is no layer: a layer is a number of units"),
+        ({"hidden": (30, 0)}, "'0' is no layer: expected 30"),
         ({"hidden": ("30", "3x")}, "'3x' is no layer"),
         ({"learning_rate": float("nan")}, "learning_rate=nan: must be"),
         ({"learning_rate": float("inf")}, "learning_rate=inf: must be"),

@@ -83,9 +83,12 @@ def loss_and_gradient(result):
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def both_gradients(sizes, activation, loss, params, images, labels):
-    model = network(sizes, activation)
-    by_autodiff = autodiff(model, LOSSES[loss])
-    by_hand = manual(model, LOSSES[loss])
+    return both_of(network(sizes, activation), LOSSES[loss], params, images, labels)
+
+
+def both_of(model, loss, params, images, labels):
+    """By autodiff and by hand; and by autodiff of each image alone."""
+    by_autodiff, by_hand = autodiff(model, loss), manual(model, loss)
     per_image = jax.vmap(lambda image, label: by_autodiff(params, image[None], label[None]))
     return (
         loss_and_gradient(by_autodiff(params, images, labels)),
@@ -103,6 +106,37 @@ def test_manual_equals_autodiff(dtype, tolerance, problem):
         arguments = as_jax(*draw_problem(image_shape, sizes, seed, batch), dtype)
         by_autodiff, by_hand, per_image = both_gradients(sizes, activation, loss, *arguments)
         assert jax.tree.leaves(by_hand)[0].dtype == dtype
+        assert relative_error(by_hand, by_autodiff, per_image) <= tolerance
+
+
+@st.composite
+def stacks(draw):
+    """A random network that sees space: its words, activation and loss, and an image shape."""
+    convolutions = st.builds(
+        "conv{}x{}/{}".format, st.integers(1, 5), st.integers(1, 5), st.integers(1, 3)
+    )
+    words = draw(st.lists(convolutions, min_size=1, max_size=2))
+    pooled = draw(st.sampled_from([[], ["max2"]]))
+    dense = draw(st.lists(st.integers(1, 9), max_size=1))
+    shape = draw(st.tuples(st.integers(18, 20), st.integers(18, 20)))  # 2 x 2 at the least
+    activation, loss = draw(st.sampled_from(DERIVED)), draw(st.sampled_from(sorted(LOSSES)))
+    return (*words, *pooled, *dense), shape, activation, loss
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
+@given(stack_of=stacks())
+@settings(max_examples=4, deadline=None)
+def test_manual_equals_autodiff_for_any_stack_of_layers(dtype, tolerance, stack_of):
+    words, shape, activation, loss = stack_of
+    model = stack(words, activation_layer(activation, ACTIVATIONS[activation]), shape, 4)
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(dtype == "float64"):
+        images = jnp.asarray(rng.random((6, *shape)), dtype)
+        labels = jnp.asarray(rng.integers(0, 4, 6), jnp.int32)
+        params = jax.tree.map(lambda p: p.astype(dtype), model.init(jax.random.key(0)))
+        by_autodiff, by_hand, per_image = jax.jit(both_of, static_argnums=(0, 1))(
+            model, LOSSES[loss], params, images, labels
+        )
         assert relative_error(by_hand, by_autodiff, per_image) <= tolerance
 
 

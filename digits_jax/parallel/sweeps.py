@@ -114,8 +114,8 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
         state, (history, _) = training.run(numbers, train, None)
         validation = None
         if len(validation_set.labels):
-            validation = training.evaluate(state.params, validation_set)
-        test = training.evaluate(state.params, test_set)
+            validation = training.evaluate(state.judged, validation_set)
+        test = training.evaluate(state.judged, test_set)
         return Outcome(
             train_loss=history.loss[-1],
             train_accuracy=history.accuracy[-1],

@@ -22,6 +22,7 @@ GROUPS = (
     "data",
     "network",
     "training",
+    "augmentation",
     "sweep",
     "comparison",
     "benchmark",
