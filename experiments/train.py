@@ -20,7 +20,7 @@ from digits_jax import runs
 from digits_jax.runs import observers, tensorboard
 from digits_jax.runs.programs import Epoch
 from experiments import STARTED
-from experiments.cli import devices, flags, quiet, start
+from experiments.cli import devices, flags, start
 from experiments.cli.flags import FLAGS
 from experiments.training.plan import SCRIPT, Plan, prepare
 from experiments.training.report import ending
@@ -81,7 +81,6 @@ def train(import_seconds: float, plan: Plan, should_stop: Callable[[], bool]) ->
 
 def main() -> int | None:
     import_seconds = time.perf_counter() - STARTED
-    quiet.silence_orbax()
     return start.run(SCRIPT, prepare, functools.partial(train, import_seconds))
 
 

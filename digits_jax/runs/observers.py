@@ -37,24 +37,22 @@ def checkpointing(
     """Saves a checkpoint of an epoch that is the last before a stop, or for which it is time.
 
     Args:
-        directory: as `checkpoints.saving` takes it, like `identity`.
+        directory: as `checkpoints.save` takes it, like `identity`.
         identity: what the run has in common with those that may restore its checkpoints.
         rows: of the epochs made before.
         seconds: that pass between two checkpoints; 0: only as the run stops.
     """
-    rows = list(rows)
-    with checkpoints.saving(directory, identity, len(rows)) as save:
-        saved = time.monotonic()
+    rows, saved = list(rows), time.monotonic()
 
-        def observe(epoch: Epoch) -> None:
-            nonlocal saved
-            rows.append(epoch.row)
-            if epoch.stopping or 0 < seconds <= time.monotonic() - saved:
-                check_parameters(epoch)
-                save(Checkpoint(epoch.state, tuple(rows)))
-                saved = time.monotonic()
+    def observe(epoch: Epoch) -> None:
+        nonlocal saved
+        rows.append(epoch.row)
+        if epoch.stopping or 0 < seconds <= time.monotonic() - saved:
+            check_parameters(epoch)
+            checkpoints.save(directory, identity, Checkpoint(epoch.state, tuple(rows)))
+            saved = time.monotonic()
 
-        yield observe
+    yield observe
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 import faulthandler
 import json
+import os
+import sys
 
 import jax
 import numpy as np
@@ -10,8 +12,7 @@ from absl import flags as absl_flags
 from digits_jax.data import Splits
 from digits_jax.parallel import distributed
 from digits_jax.parallel.distributed import Job
-from digits_jax.runs.model_file import sha256
-from experiments.cli import quiet
+from digits_jax.runs.tensor_file import sha256
 from experiments.cli.flags import FLAGS, GROUPS
 
 OWN = ("coordinator_address", "num_processes", "process_id")
@@ -113,6 +114,16 @@ def join() -> Job:
     """
     if not check_flags():
         return distributed.ALONE
-    quiet.keep_stdout()
+    keep_stdout()
     faulthandler.disable()  # which absl turns on: where Python was as jaxlib aborts helps nobody
     return distributed.join(FLAGS.coordinator_address, FLAGS.num_processes, FLAGS.process_id)
+
+
+def keep_stdout() -> None:
+    """Leaves stdout to Python: Gloo, in C++, prints there how many processes it is connected to."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    sys.stdout = os.fdopen(own, "w", encoding=sys.stdout.encoding, closefd=False)

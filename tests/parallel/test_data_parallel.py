@@ -190,5 +190,5 @@ def test_a_run_resumed_after_every_epoch_is_the_unbroken_run(tmp_path, splits):
     runs.train(config, splits, broken, checkpoint=checkpoint)
     models = [(directory / runs.MODEL_FILE).read_bytes() for directory in (unbroken, broken)]
     assert models[0] == models[1]
-    with pytest.raises(ValueError, match="is of another run: shards is 2 there, and 4 in this run"):
+    with pytest.raises(ValueError, match="of another run: shards is 2 there, and 4 here"):
         runs.restore(dataclasses.replace(config, shards=4), splits, broken)

@@ -187,7 +187,7 @@ def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     for name in (runs.FLAGS_FILE, runs.METRICS_FILE, runs.SUMMARY_FILE, runs.MODEL_FILE):
         (tmp_path / name).touch()
-        (tmp_path / f".{name}.123.tmp").touch()  # of a process killed as it wrote
+        (tmp_path / f".{name}.123.half-written").touch()  # of a process killed as it wrote
     (tmp_path / "events.out.tfevents.1.host").touch()
     for folder in (runs.CHECKPOINTS, runs.PROFILE):
         (tmp_path / folder / "1").mkdir(parents=True)

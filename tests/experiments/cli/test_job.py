@@ -172,7 +172,7 @@ def test_a_stop_asked_of_one_process_stops_all_after_the_same_epoch(start, flags
         f"stopped after epoch {rows(run)} of 4000; to go on: python -m experiments.train --resume "
         f"--workdir={run}\n"
     )
-    assert [path.name for path in (run / runs.CHECKPOINTS).iterdir()] == [str(rows(run))]
+    assert [path.stem for path in (run / runs.CHECKPOINTS).iterdir()] == [str(rows(run))]
 
 
 def test_the_mistake_of_one_process_ends_all(start, flags, tmp_path):
