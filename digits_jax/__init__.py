@@ -4,13 +4,15 @@ from digits_jax import data
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data import Dataset, Splits
 from digits_jax.evaluation import Metrics
-from digits_jax.models import Layer, Model, Params
+from digits_jax.layers import Affine, Layer
+from digits_jax.models import Model, Params
 from digits_jax.runs.model_file import TrainedModel
 from digits_jax.runs.model_file import load as load_model
 from digits_jax.runs.model_file import save as save_model
 from digits_jax.training import TrainMetrics, TrainState, make_model, make_training
 
 __all__ = [
+    "Affine",
     "Config",
     "Dataset",
     "Hyperparameters",

@@ -2,21 +2,41 @@
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+import numbers
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from digits_jax import layers
 from digits_jax.activations import ACTIVATIONS
+from digits_jax.gradients import GRADIENTS
 from digits_jax.losses import LOSSES
 from digits_jax.models import INITIALIZERS
 from digits_jax.optimizers import OPTIMIZERS, SCHEDULES
 
-GRADIENTS = ("autodiff", "manual")
+# What a value of each type has to be, and how that is said.
+TYPES: dict[Any, tuple[type, str]] = {
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "a text"),
+}
 
 
-def _setting(default: Any, group: str, help: str, **bounds: Any) -> Any:
-    """A field with what a flag needs to know: `choices`, or the bounds `minimum` and `maximum`."""
-    return dataclasses.field(default=default, metadata={"group": group, "help": help, **bounds})
+def _setting(default: Any, group: str, help: str, **about: Any) -> Any:
+    """A field with what a flag needs to know: `choices`, or the bounds `minimum` and `maximum`.
+
+    With `traced`, it is only a number inside the compiled program, a field of `Hyperparameters`.
+    `neutral` is then what the term does nothing at; without it the program always has the term, and
+    with it only where the setting is not 0.
+    """
+    return dataclasses.field(default=default, metadata={"group": group, "help": help, **about})
+
+
+def _distortion(what: str, unit: str, **about: Any) -> Any:
+    """The most by which training images are distorted, to both sides of none."""
+    help = f"largest {what} of training images, in {unit}; 0: none"
+    return _setting(0.0, "augmentation", help, minimum=0.0, traced=True, neutral=0.0, **about)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,35 +58,39 @@ class Config:
         10_000, "data", "validation images, from its end; 0: none", minimum=0
     )
 
-    hidden: tuple[int, ...] = _setting(
-        (30,), "network", "units of each hidden layer, as in 30 or 128,64", minimum=1
+    hidden: tuple[str | int, ...] = _setting(
+        ("30",), "network", f"hidden layers, each one of {layers.GRAMMAR}"
     )
     activation: str = _setting(
-        "sigmoid", "network", "activation of the hidden layers", choices=tuple(ACTIVATIONS)
+        "sigmoid", "network", "activation of the hidden layers", choices=ACTIVATIONS
     )
     init: str = _setting(
-        "lecun_normal", "network", "how initial parameters are drawn", choices=tuple(INITIALIZERS)
+        "lecun_normal", "network", "how initial parameters are drawn", choices=INITIALIZERS
     )
-    init_scale: float = _setting(1.0, "network", "factor on every initial parameter", minimum=0.0)
+    init_scale: float = _setting(
+        1.0, "network", "factor on every initial parameter", minimum=0.0, traced=True
+    )
 
-    loss: str = _setting("quadratic", "training", "loss", choices=tuple(LOSSES))
+    loss: str = _setting("quadratic", "training", "loss", choices=LOSSES)
     gradients: str = _setting("autodiff", "training", "how gradients are made", choices=GRADIENTS)
-    optimizer: str = _setting("sgd", "training", "optimizer", choices=tuple(OPTIMIZERS))
-    learning_rate: float = _setting(3.0, "training", "peak learning rate", minimum=0.0)
+    optimizer: str = _setting("sgd", "training", "optimizer", choices=OPTIMIZERS)
+    learning_rate: float = _setting(3.0, "training", "peak learning rate", minimum=0.0, traced=True)
     schedule: str = _setting(
-        "constant", "training", "course of the learning rate", choices=tuple(SCHEDULES)
+        "constant", "training", "course of the learning rate", choices=SCHEDULES
     )
     warmup_epochs: float = _setting(
         1.0, "training", "length of the linear warm-up of warmup_cosine", minimum=0.0
     )
     momentum: float = _setting(
-        0.9, "training", "momentum of momentum and nesterov", minimum=0.0, maximum=1.0
+        0.9, "training", "momentum of momentum and nesterov", minimum=0.0, maximum=1.0, traced=True
     )
     weight_decay: float = _setting(
         0.0,
         "training",
         "decay of weights, not biases; decoupled in adamw and lion, else L2",
         minimum=0.0,
+        traced=True,
+        neutral=0.0,
     )
     label_smoothing: float = _setting(
         0.0,
@@ -74,9 +98,25 @@ class Config:
         "share of each label spread evenly over all classes",
         minimum=0.0,
         maximum=1.0,
+        traced=True,
+        neutral=0.0,
     )
     clip_norm: float = _setting(
-        0.0, "training", "largest global norm of a gradient; 0: no clipping", minimum=0.0
+        0.0,
+        "training",
+        "largest global norm of a gradient; 0: no clipping",
+        minimum=0.0,
+        traced=True,
+        neutral=math.inf,
+    )
+    average: float = _setting(
+        0.0,
+        "training",
+        "decay of a running mean of the parameters, which is then what is judged; 0: none",
+        minimum=0.0,
+        maximum=0.999999,
+        traced=True,
+        neutral=0.0,
     )
     batch_size: int = _setting(10, "training", "images a step", minimum=1)
     epochs: int = _setting(30, "training", "passes over the training images", minimum=1)
@@ -84,12 +124,27 @@ class Config:
         1, "training", "devices that share the run, each with its part of the images", minimum=1
     )
     seed: int = _setting(
-        0, "training", "of initial parameters and order of images", minimum=0, maximum=2**32 - 1
+        0,
+        "training",
+        "of initial parameters and order of images",
+        minimum=0,
+        maximum=2**32 - 1,
+        traced=True,
     )
 
+    rotate: float = _distortion("rotation", "degrees")
+    scale: float = _distortion("change of height and of width", "a share", maximum=0.9)
+    shear: float = _distortion("shear", "pixels to the side a pixel down")
+    shift: float = _distortion("shift down and to the side", "pixels")
+    elastic: float = _distortion("standard deviation of a smooth random field", "pixels")
+    thickness: float = _distortion("change of strokes", "about a pixel on each side", maximum=1.0)
+
     def __post_init__(self) -> None:
+        if isinstance(self.hidden, tuple):  # ("30",) is (30,)
+            object.__setattr__(self, "hidden", tuple(map(str, self.hidden)))
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        layers.parse(self.hidden)
         if self.batch_size > self.train_size:
             raise ValueError(
                 f"batch_size={self.batch_size} is larger than train_size={self.train_size}"
@@ -121,11 +176,13 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """The Config that `dataclasses.asdict` gave, also after a way through JSON."""
+        """The Config that `dataclasses.asdict` gave, also by way of JSON, or of fewer fields."""
         unknown = values.keys() - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
-        return cls(**values | {"hidden": tuple(values["hidden"])})
+        # JSON has lists alone.
+        tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values | tuples)
 
     @property
     def data_settings(self) -> dict[str, Any]:
@@ -155,46 +212,49 @@ def _nearest_multiple(number: int, factor: int) -> int:
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    choices = field.metadata.get("choices")
+    choices, of_type = field.metadata.get("choices"), TYPES.get(field.type)
     if choices and value not in choices:
         raise ValueError(f"{field.name}={value}: choose one of {', '.join(choices)}")
-    minimum, maximum = (
-        field.metadata.get("minimum", -math.inf),
-        field.metadata.get("maximum", math.inf),
-    )
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, (int, float)) and not (
-            minimum <= number <= maximum and math.isfinite(number)
-        ):
+    if of_type and (isinstance(value, bool) or not isinstance(value, of_type[0])):
+        raise ValueError(f"{field.name}={value!r}: must be {of_type[1]}")
+    if isinstance(field.default, tuple) and not isinstance(value, tuple):
+        raise ValueError(f"{field.name}={value!r}: must be a tuple")
+    if field.type in (int, float):
+        minimum = field.metadata.get("minimum", -math.inf)
+        maximum = field.metadata.get("maximum", math.inf)
+        if not (minimum <= value <= maximum and math.isfinite(value)):
             upper = "" if maximum == math.inf else f" and at most {maximum}"
             raise ValueError(
-                f"{field.name}={number}: must be a finite number of at least {minimum}{upper}"
+                f"{field.name}={value}: must be a finite number of at least {minimum}{upper}"
             )
 
 
-class Hyperparameters(NamedTuple):
-    """What is only a number inside the compiled program: a sweep over it runs the same program.
+# The settings that are only numbers inside a program, each with what its term does nothing at.
+NEUTRAL = {
+    field.name: field.metadata.get("neutral")
+    for field in dataclasses.fields(Config)
+    if "traced" in field.metadata
+}
+if TYPE_CHECKING:
+    Hyperparameters: TypeAlias = Any
+else:
+    Hyperparameters = namedtuple("Hyperparameters", NEUTRAL)
+    Hyperparameters.__doc__ = """What is only a number inside a program: a sweep over it shares one.
 
     `None` leaves a term out of the program: no weight decay, label smoothing or clipping.
     """
 
-    seed: Any
-    learning_rate: Any
-    momentum: Any
-    init_scale: Any
-    weight_decay: Any = None
-    label_smoothing: Any = None
-    clip_norm: Any = None
-
 
 def hyperparameters(config: Config) -> Hyperparameters:
     """The numbers of a Config as scalars that travel into compiled programs as arguments."""
+    values = {name: getattr(config, name) for name in NEUTRAL}
     return Hyperparameters(
-        seed=np.uint32(config.seed),
-        learning_rate=np.float32(config.learning_rate),
-        momentum=np.float32(config.momentum),
-        init_scale=np.float32(config.init_scale),
-        weight_decay=np.float32(config.weight_decay) if config.weight_decay else None,
-        label_smoothing=np.float32(config.label_smoothing) if config.label_smoothing else None,
-        clip_norm=np.float32(config.clip_norm) if config.clip_norm else None,
+        **{
+            name: None
+            if NEUTRAL[name] is not None and not value
+            else np.uint32(value)
+            if name == "seed"
+            else np.float32(value)
+            for name, value in values.items()
+        }
     )

@@ -14,6 +14,8 @@ from digits_jax.models import Model, Params
 
 # Bounds the memory of one pass: this many images are float32 at a time.
 EVALUATION_BATCH = 1_000
+# The label of images that only fill up a split: no class has it.
+NO_LABEL = -1
 
 
 class Metrics(NamedTuple):
@@ -28,9 +30,17 @@ class Metrics(NamedTuple):
     confusion: Int[Array, "classes classes"]
 
 
+Evaluate = Callable[[Params, Dataset], Metrics]
+
+
 def scale_pixels(images: Array, dtype: jnp.dtype) -> Array:
     """Grey levels 0 to 255 as numbers in [0, 1]."""
     return images.astype(dtype) / 255
+
+
+def dtype_of(params: Params) -> jnp.dtype:
+    """The type that a network computes in."""
+    return jnp.result_type(*jax.tree.leaves(params))
 
 
 def make_logits(
@@ -40,7 +50,7 @@ def make_logits(
 
     def logits(params: Params, images: UInt8[Any, "n height width"]) -> Float[Array, "n classes"]:
         def logits_of(batch: Array) -> Float[Array, "batch classes"]:
-            return model.apply(params, scale_pixels(batch, params[0].weights.dtype))
+            return model.apply(params, scale_pixels(batch, dtype_of(params)))
 
         # lax.map with a batch_size would map over single images: 1.8 times the time.
         count, *shape = images.shape
@@ -57,22 +67,31 @@ def make_logits(
     return logits
 
 
-def make_evaluate(model: Model, loss: Loss) -> Callable[[Params, Dataset], Metrics]:
-    """The function that scores parameters on a split, the last incomplete batch included."""
+def make_evaluate(model: Model, loss: Loss, axis: str | None = None) -> Evaluate:
+    """The function that scores parameters on a split, the last incomplete batch included.
+
+    Args:
+        model: the network.
+        loss: the loss whose mean is told.
+        axis: a mesh axis over which the split is spread, inside `jax.shard_map`: each image counts
+            once, however many each device has, and images labelled `NO_LABEL` not at all.
+    """
     logits_of = make_logits(model)
 
     def evaluate(params: Params, dataset: Dataset) -> Metrics:
         images, labels = dataset
         logits = logits_of(params, images)
-        predictions = jnp.argmax(logits, axis=-1)
-        errors = jnp.sum(predictions != labels)
-        classes = logits.shape[-1]
-        return Metrics(
-            loss=jnp.mean(loss.function(logits, labels)),
-            accuracy=1 - errors / len(labels),
-            errors=errors,
-            confusion=jnp.zeros((classes, classes), jnp.int32).at[labels, predictions].add(1),
-        )
+        counted = labels != NO_LABEL
+        known = jnp.where(counted, labels, 0)
+        losses = jnp.where(counted, loss.function(logits, known), 0)
+        confusion = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
+        confusion = confusion.at[known, jnp.argmax(logits, axis=-1)].add(counted.astype(jnp.int32))
+        sums = (jnp.sum(losses), jnp.sum(counted), confusion)
+        if axis is not None:
+            sums = jax.lax.psum(sums, axis)  # type: ignore[no-untyped-call]
+        total_loss, count, confusion = sums
+        errors = count - jnp.trace(confusion)
+        return Metrics(total_loss / count, 1 - errors / count, errors, confusion)
 
     return evaluate
 

@@ -11,18 +11,17 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from digits_jax.activations import Activation
 from digits_jax.losses import Loss
-from digits_jax.models import Layer, Model, Params, affine
+from digits_jax.models import Model, Params
 
+# The logits come with the mean loss, so that nothing computes them twice.
+LossAndLogits = tuple[Float[Array, ""], Float[Array, "batch classes"]]
 ValueAndGrad = Callable[
     [Params, Float[Array, "batch height width"], Int[Array, " batch"]],
-    tuple[Float[Array, ""], Params],
+    tuple[LossAndLogits, Params],
 ]
-
-
 MeanLoss = Callable[
-    [Params, Float[Array, "batch height width"], Int[Array, " batch"]], Float[Array, ""]
+    [Params, Float[Array, "batch height width"], Int[Array, " batch"]], LossAndLogits
 ]
 
 # Directions that forward_mode and finite_differences take at a time: more of them need more memory,
@@ -35,8 +34,9 @@ def make_mean_loss(model: Model, loss: Loss) -> MeanLoss:
 
     def mean_loss(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> Float[Array, ""]:
-        return jnp.mean(loss.function(model.apply(params, images), labels))
+    ) -> LossAndLogits:
+        logits = model.apply(params, images)
+        return jnp.mean(loss.function(logits, labels)), logits
 
     return mean_loss
 
@@ -48,46 +48,43 @@ def autodiff(model: Model, loss: Loss) -> ValueAndGrad:
     times its arithmetic operations (Baur and Strassen, The complexity of partial derivatives, 1983;
     the cheap gradient principle of Griewank and Walther, Evaluating Derivatives, 2008).
     """
-    return jax.value_and_grad(make_mean_loss(model, loss))
+    return jax.value_and_grad(make_mean_loss(model, loss), has_aux=True)
 
 
-def manual(activation: Activation, loss: Loss) -> ValueAndGrad:
-    """The same by hand, for a multi-layer perceptron of any depth: back-propagation.
+def manual(model: Model, loss: Loss) -> ValueAndGrad:
+    """The same by hand, for any stack of layers: back-propagation.
 
-    With z^l = W^l a^(l-1) + b^l and a^l = f(z^l), columns being the examples of a batch, and
-    delta^l the derivative of the mean loss C with respect to z^l, these are the four equations
-    (Rumelhart, Hinton and Williams, 1986; numbered as in Nielsen, 2015, chapter 2):
+    With a^l = f^l(p^l, a^(l-1)) for each layer and C the mean loss of a batch, delta begins as the
+    derivative of C with respect to the logits z^L,
 
-        BP1  delta^L  = dC/dz^L
-        BP2  delta^l  = (W^(l+1)T delta^(l+1)) * f'(z^l)
-        BP3  dC/db^l  = sum of delta^l over the batch
-        BP4  dC/dW^l  = delta^l a^(l-1)T
+        BP1  delta = dC/dz^L,
+
+    and each layer's pullback takes it from dC/da^l to dC/da^(l-1), and gives dC/dp^l on the way.
+    For dense layers these are the equations BP2 to BP4 of Rumelhart, Hinton and Williams (1986;
+    numbered as in Nielsen, 2015, chapter 2).
 
     Raises:
-        ValueError: where the activation has no derivative written by hand.
+        ValueError: where a layer has no derivative written by hand.
     """
-    f, f_prime = activation
-    if f_prime is None:
-        raise ValueError("this activation has no derivative written by hand")
+    for layer in model.layers:
+        if layer.pullback is None:
+            raise ValueError(f"{layer.kind} has no derivative written by hand")
 
     def value_and_grad(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[Float[Array, ""], Params]:
-        *hidden, output = params
-        a = [images.reshape(len(images), -1).T]
-        z = []
-        for layer in hidden:
-            z.append(affine(layer, a[-1]))
-            a.append(f(z[-1]))
-        logits = affine(output, a[-1]).T
-        value = jnp.mean(loss.function(logits, labels))
-
+    ) -> tuple[LossAndLogits, Params]:
+        a, inputs = images[None], []
+        for layer, p in zip(model.layers, params, strict=True):
+            inputs.append(a)
+            a = layer.forward(p, a)
+        logits = a.T
         delta = loss.derivative(logits, labels).T / len(labels)  # BP1
-        grads = [Layer(weights=delta @ a[-1].T, biases=delta.sum(axis=1))]  # BP4, BP3
-        for l in reversed(range(len(hidden))):
-            delta = (params[l + 1].weights.T @ delta) * f_prime(z[l])  # BP2
-            grads.append(Layer(weights=delta @ a[l].T, biases=delta.sum(axis=1)))
-        return value, tuple(reversed(grads))
+        grads = []
+        for layer, p, a in reversed(list(zip(model.layers, params, inputs, strict=True))):
+            assert layer.pullback
+            grad, delta = layer.pullback(p, a, delta)  # BP2, BP3, BP4
+            grads.append(grad)
+        return (jnp.mean(loss.function(logits, labels)), logits), tuple(reversed(grads))
 
     return value_and_grad
 
@@ -101,12 +98,12 @@ def averaged(value_and_grad: ValueAndGrad, axis: str) -> ValueAndGrad:
 
     def average(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[Float[Array, ""], Params]:
+    ) -> tuple[LossAndLogits, Params]:
         # Else jax.grad, of parameters that all devices have in common, would sum by itself.
         params = jax.lax.pcast(params, axis, to="varying")
-        loss, grads = value_and_grad(params, images, labels)
+        value, grads = value_and_grad(params, images, labels)
         vector, unravel = ravel_pytree(grads)
-        return loss, unravel(jax.lax.pmean(vector, axis))  # type: ignore[no-untyped-call]
+        return value, unravel(jax.lax.pmean(vector, axis))  # type: ignore[no-untyped-call]
 
     return average
 
@@ -126,18 +123,20 @@ def forward_mode(model: Model, loss: Loss, chunk: int = CHUNK) -> ValueAndGrad:
 
     def value_and_grad(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[Float[Array, ""], Params]:
+    ) -> tuple[LossAndLogits, Params]:
         theta, unravel = ravel_pytree(params)
 
         def cost(theta: Float[Array, " parameters"]) -> Float[Array, ""]:
-            return mean_loss(unravel(theta), images, labels)
+            return mean_loss(unravel(theta), images, labels)[0]
 
         def partial_derivative(i: Int[Array, ""]) -> Float[Array, ""]:
             e_i = jnp.zeros_like(theta).at[i].set(1)
             derivative: Float[Array, ""] = jax.jvp(cost, (theta,), (e_i,))[1]
             return derivative
 
-        return cost(theta), unravel(_for_every_parameter(partial_derivative, theta.size, chunk))
+        return mean_loss(params, images, labels), unravel(
+            _for_every_parameter(partial_derivative, theta.size, chunk)
+        )
 
     return value_and_grad
 
@@ -161,18 +160,20 @@ def finite_differences(
 
     def value_and_grad(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[Float[Array, ""], Params]:
+    ) -> tuple[LossAndLogits, Params]:
         theta, unravel = ravel_pytree(params)
         epsilon = float(jnp.finfo(theta.dtype).eps)  # type: ignore[no-untyped-call]
         h = epsilon ** (1 / 3) if step is None else step
 
         def cost(theta: Float[Array, " parameters"]) -> Float[Array, ""]:
-            return mean_loss(unravel(theta), images, labels)
+            return mean_loss(unravel(theta), images, labels)[0]
 
         def partial_derivative(i: Int[Array, ""]) -> Float[Array, ""]:
             return (cost(theta.at[i].add(h)) - cost(theta.at[i].add(-h))) / (2 * h)
 
-        return cost(theta), unravel(_for_every_parameter(partial_derivative, theta.size, chunk))
+        return mean_loss(params, images, labels), unravel(
+            _for_every_parameter(partial_derivative, theta.size, chunk)
+        )
 
     return value_and_grad
 
@@ -186,3 +187,10 @@ def _for_every_parameter(
         partial_derivative, indices, batch_size=chunk
     )
     return derivatives[:size]
+
+
+# The gradients that a run can be trained by, by name.
+GRADIENTS: dict[str, Callable[[Model, Loss], ValueAndGrad]] = {
+    "autodiff": autodiff,
+    "manual": manual,
+}

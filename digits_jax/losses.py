@@ -15,7 +15,7 @@ class Loss(NamedTuple):
     """The loss of each example of a batch, and its derivative with respect to the logits.
 
     `probabilities` reads logits as the network means them under this loss: one for each class,
-    with sum 1.
+    with sum 1. `outputs` says in words what they are.
     """
 
     function: Callable[
@@ -25,6 +25,7 @@ class Loss(NamedTuple):
         [Float[Array, "batch classes"], Int[Array, " batch"]], Float[Array, "batch classes"]
     ]
     probabilities: Callable[[Float[Array, "batch classes"]], Float[Array, "batch classes"]]
+    outputs: str
 
 
 def quadratic(
@@ -93,6 +94,16 @@ def _one_hot(
 
 
 LOSSES = {
-    "quadratic": Loss(quadratic, quadratic_derivative, quadratic_probabilities),
-    "cross_entropy": Loss(cross_entropy, cross_entropy_derivative, cross_entropy_probabilities),
+    "quadratic": Loss(
+        quadratic,
+        quadratic_derivative,
+        quadratic_probabilities,
+        outputs="sigmoid outputs divided by their sum",
+    ),
+    "cross_entropy": Loss(
+        cross_entropy,
+        cross_entropy_derivative,
+        cross_entropy_probabilities,
+        outputs="softmax of the logits",
+    ),
 }

@@ -1,4 +1,4 @@
-"""Models: pairs of pure functions over a pytree of parameters."""
+"""Models: a stack of layers as a pair of pure functions over a pytree of parameters."""
 
 import itertools
 import math
@@ -9,42 +9,37 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from digits_jax.activations import Elementwise
+from digits_jax import layers
+from digits_jax.layers import Affine, Layer, Parameters, Shape
 
-
-class Layer(NamedTuple):
-    """An affine map a -> W a + b."""
-
-    weights: Float[Array, "out in"]
-    biases: Float[Array, " out"]
-
-
-Params = tuple[Layer, ...]
+# An entry for each layer: `Affine`, or () for a layer without parameters.
+Params = tuple[Parameters, ...]
 
 
 class Model(NamedTuple):
-    """A pair of pure functions: parameters from a key, logits from parameters and images."""
+    """A network: its layers, parameters from a key, logits from parameters and images."""
 
+    layers: tuple[Layer, ...]
     init: Callable[[Key[Array, ""]], Params]
     apply: Callable[[Params, Float[Array, "batch height width"]], Float[Array, "batch classes"]]
 
 
-# From standard normal noise, a row [inputs + 1] for each output, to a layer.
-Initializer = Callable[[Float[Array, "out columns"]], Layer]
+# From standard normal noise, a row [fan-in + 1] for each output, to parameters.
+Initializer = Callable[[Float[Array, "out columns"]], Affine]
 
 
-def lecun_normal(noise: Float[Array, "out columns"]) -> Layer:
-    """Weights normal with standard deviation 1/sqrt(inputs), biases zero.
+def lecun_normal(noise: Float[Array, "out columns"]) -> Affine:
+    """Weights normal with standard deviation 1/sqrt(fan-in), biases zero.
 
     Source: LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998, equation 16.
     """
     outputs, columns = noise.shape
-    return Layer(noise[:, :-1] / math.sqrt(columns - 1), jnp.zeros(outputs, noise.dtype))
+    return Affine(noise[:, :-1] / math.sqrt(columns - 1), jnp.zeros(outputs, noise.dtype))
 
 
-def standard_normal(noise: Float[Array, "out columns"]) -> Layer:
+def standard_normal(noise: Float[Array, "out columns"]) -> Affine:
     """Weights and biases standard normal (Nielsen, Neural Networks and Deep Learning, 2015)."""
-    return Layer(noise[:, :-1], noise[:, -1])
+    return Affine(noise[:, :-1], noise[:, -1])
 
 
 INITIALIZERS: dict[str, Initializer] = {
@@ -53,45 +48,70 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def mlp(
-    sizes: Sequence[int], activation: Elementwise, initializer: Initializer = lecun_normal
+def stack(
+    hidden: Sequence[str | int],
+    activation: Layer,
+    image_shape: tuple[int, int],
+    num_classes: int,
+    initializer: Initializer = lecun_normal,
 ) -> Model:
-    """A multi-layer perceptron: affine layers with an activation between them, none after the last.
+    """A network of hidden layers, an activation after each that has parameters, and an output.
 
     Args:
-        sizes: units of each layer, from pixels to classes: (784, 30, 10) for the classic network.
-        activation: the elementwise function after every hidden layer.
-        initializer: makes each layer from normal noise.
+        hidden: words of `layers.parse`: ("30",) for the classic network.
+        activation: as `layers.activation` makes it.
+        image_shape: height and width of an image, in pixels.
+        num_classes: number of classes.
+        initializer: makes the parameters of each layer from normal noise.
+
+    Raises:
+        ValueError: in one line, where a layer cannot follow the one before it.
     """
+    network: list[Layer] = []
+    noise_shapes: list[Shape] = []
+    shape: Shape = (1, *image_shape)
+
+    def add(layer: Layer) -> None:
+        nonlocal shape
+        network.append(layer)
+        noise_shape, shape = layer.shapes(shape)
+        noise_shapes.append(noise_shape)
+
+    for layer in layers.parse([*hidden, num_classes]):
+        if layer.kind == "dense" and len(shape) > 1:
+            add(layers.flatten())
+        add(layer)
+        if noise_shapes[-1]:
+            add(activation)
+    network.pop()  # no activation after the output: logits
 
     def init(key: Key[Array, ""]) -> Params:
-        shapes = [(outputs, inputs + 1) for inputs, outputs in itertools.pairwise(sizes)]
         # One draw for all layers: XLA takes 0.2 s to compile each.
-        ends = list(itertools.accumulate(map(math.prod, shapes)))
+        sizes = [math.prod(shape) if shape else 0 for shape in noise_shapes[:-1]]
+        ends = list(itertools.accumulate(sizes))
         noise = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
         return tuple(
-            initializer(part.reshape(shape)) for part, shape in zip(noise, shapes, strict=True)
+            initializer(part.reshape(shape)) if shape else ()
+            for part, shape in zip(noise, noise_shapes, strict=False)
         )
 
     def apply(
         params: Params, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch classes"]:
-        *hidden, output = params
-        a = images.reshape(len(images), -1).T
-        for layer in hidden:
-            a = activation(affine(layer, a))
-        return affine(output, a).T
+        a = images[None]
+        for layer, p in zip(network, params, strict=True):
+            a = layer.forward(p, a)
+        return a.T
 
-    return Model(init, apply)
+    return Model(tuple(network), init, apply)
 
 
-def affine(layer: Layer, a: Float[Array, "in batch"]) -> Float[Array, "out batch"]:
-    """W a + b, for a batch of columns a.
-
-    Examples are columns, as in the equations: the gradient of W is then a plain product of rows by
-    columns, which XLA's CPU backend computes in half the time that it takes with examples as rows.
-    """
-    return layer.weights @ a + layer.biases[:, None]
+def describe(hidden: Sequence[str | int], image_shape: tuple[int, int], num_classes: int) -> str:
+    """What a network is made of, as in 784-30-10 or 28x28-conv24x5/2-max2-100-10."""
+    height, width = image_shape
+    flat = not hidden or str(hidden[0]).isdigit()
+    pixels = height * width if flat else f"{height}x{width}"
+    return "-".join(map(str, [pixels, *hidden, num_classes]))
 
 
 def count_parameters(params: Params) -> int:

@@ -8,32 +8,44 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int32, Key
 
-from digits_jax import gradients
+from digits_jax import gradients, layers
 from digits_jax.activations import ACTIVATIONS
+from digits_jax.augmentation import distort, distortions
 from digits_jax.config import Config, Hyperparameters
 from digits_jax.data.dataset import Dataset
-from digits_jax.evaluation import Metrics, make_evaluate, scale_pixels
-from digits_jax.losses import LOSSES, Loss, smooth
-from digits_jax.models import INITIALIZERS, Model, Params, mlp
+from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
+from digits_jax.losses import LOSSES, smooth
+from digits_jax.models import INITIALIZERS, Model, Params, stack
 from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
 
-# The purposes of a run's random keys.
+# The purposes of a run's random keys; and of the second one, whose others are numbers of epochs.
 INIT, SHUFFLE = 0, 1
+DISTORT = 2**32 - 1
 
 
 class TrainState(NamedTuple):
-    """What a step hands to the next. `step` counts updates; `key` draws the order of images."""
+    """What a step hands to the next. `step` counts updates.
+
+    `key` draws the order of images and their distortions. `average`, where there is one, is the
+    running mean of the parameters.
+    """
 
     params: Params
     opt_state: optax.OptState
     step: Int32[Array, ""]
     key: Key[Array, ""]
+    average: Params | None = None
+
+    @property
+    def judged(self) -> Params:
+        """The parameters that are scored and kept: their mean where there is one, or the last."""
+        return self.params if self.average is None else self.average
 
 
 class TrainMetrics(NamedTuple):
     """Of a batch, before its update: mean loss, accuracy; and the update's learning rate.
 
-    `gradient_norms`, where asked for: of each layer, weights and biases together, before clipping.
+    `gradient_norms`, where asked for: of each layer that has parameters, before clipping.
     Of an epoch: means over its batches; the learning rate of its last update.
     """
 
@@ -48,6 +60,7 @@ class Training(NamedTuple):
 
     model: Model
     init: Callable[[Hyperparameters], TrainState]
+    start: Callable[[Hyperparameters, Params], TrainState]
     train_step: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate: Callable[[Params, Dataset], Metrics]
@@ -58,17 +71,14 @@ class Training(NamedTuple):
 
 
 def make_model(config: Config, image_shape: tuple[int, int], num_classes: int) -> Model:
-    """The network of a Config for images of `image_shape` pixels."""
-    height, width = image_shape
-    sizes = (height * width, *config.hidden, num_classes)
-    return mlp(sizes, ACTIVATIONS[config.activation].function, INITIALIZERS[config.init])
+    """The network of a Config for images of `image_shape` pixels.
 
-
-def make_value_and_grad(config: Config, model: Model, loss: Loss) -> gradients.ValueAndGrad:
-    """The gradient that `config.gradients` names."""
-    if config.gradients == "manual":
-        return gradients.manual(ACTIVATIONS[config.activation], loss)
-    return gradients.autodiff(model, loss)
+    Raises:
+        ValueError: in one line, where the images leave nothing for one of its layers.
+    """
+    activation = layers.activation(config.activation, ACTIVATIONS[config.activation])
+    initializer = INITIALIZERS[config.init]
+    return stack(config.hidden, activation, image_shape, num_classes, initializer)
 
 
 def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
@@ -85,6 +95,20 @@ def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
         digit = (bits[order] >> shift) << index_bits
         order = order[jnp.sort(digit | index) & ((1 << index_bits) - 1)]
     return order.astype(jnp.int32)
+
+
+def running_mean(
+    mean: Params, params: Params, decay: Float[Array, ""], step: Int32[Array, ""]
+) -> Params:
+    """The mean of the parameters after steps 1 to t, those of step i weighing decay^(t - i).
+
+    Averages of the last iterates are nearer to the optimum than any of them (Polyak and Juditsky,
+    Acceleration of stochastic approximation by averaging, 1992). Weights that sum to 1 from the
+    first step on are what Kingma and Ba (Adam, 2015, section 3) call a corrected bias.
+    """
+    weight = (1 - decay) / (1 - decay**step)
+    after: Params = jax.tree.map(lambda m, p: m + weight * (p - m), mean, params)
+    return after
 
 
 def make_training(
@@ -127,34 +151,44 @@ def make_training(
             loss = LOSSES[config.loss]
             if hyperparameters.label_smoothing is not None:
                 loss = smooth(loss, hyperparameters.label_smoothing)
-            own = make_value_and_grad(config, model, loss)
+            own = gradients.GRADIENTS[config.gradients](model, loss)
         return own if axis is None else gradients.averaged(own, axis)
 
     def init(hyperparameters: Hyperparameters) -> TrainState:
         key = jax.random.key(hyperparameters.seed)
         params = model.init(jax.random.fold_in(key, INIT))
         params = jax.tree.map(lambda parameter: hyperparameters.init_scale * parameter, params)
+        return start(hyperparameters, params)
+
+    def start(hyperparameters: Hyperparameters, params: Params) -> TrainState:
         opt_state = optimizer(hyperparameters).init(params)
-        return TrainState(params, opt_state, jnp.int32(0), jax.random.fold_in(key, SHUFFLE))
+        key = jax.random.fold_in(jax.random.key(hyperparameters.seed), SHUFFLE)
+        average = None if hyperparameters.average is None else params
+        return TrainState(params, opt_state, jnp.int32(0), key, average)
 
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
-        images = scale_pixels(batch.images, state.params[0].weights.dtype)
-        loss, grads = gradient(hyperparameters)(state.params, images, batch.labels)
+        images = scale_pixels(batch.images, dtype_of(state.params))
+        if (amounts := distortions(hyperparameters)) is not None:
+            key = jax.random.fold_in(jax.random.fold_in(state.key, DISTORT), state.step)
+            images = distort(key, images, amounts)
+        (loss, logits), grads = gradient(hyperparameters)(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-
-        # Costs nothing: XLA merges these logits with those inside value_and_grad.
-        predictions = jnp.argmax(model.apply(state.params, images), axis=-1)
+        average = state.average
+        if average is not None:
+            average = running_mean(average, params, hyperparameters.average, state.step + 1)
         rate = learning_rate(hyperparameters)
         metrics = TrainMetrics(
             loss=loss,
-            accuracy=jnp.mean(predictions == batch.labels),
+            accuracy=jnp.mean(jnp.argmax(logits, axis=-1) == batch.labels),
             learning_rate=jnp.asarray(rate(state.step) if callable(rate) else rate),
-            gradient_norms=tuple(map(optax.tree.norm, grads)) if gradient_norms else None,
+            gradient_norms=tuple(map(optax.tree.norm, filter(None, grads)))
+            if gradient_norms
+            else None,
         )
-        return TrainState(params, opt_state, state.step + 1, state.key), metrics
+        return TrainState(params, opt_state, state.step + 1, state.key, average), metrics
 
     def epoch(
         hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
@@ -181,9 +215,9 @@ def make_training(
             state: TrainState, _: None
         ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
             state, metrics = epoch(hyperparameters, state, train)
-            scored = None if validation is None else evaluate(state.params, validation)
+            scored = None if validation is None else evaluate(state.judged, validation)
             return state, (metrics, scored)
 
         return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)
 
-    return Training(model, init, train_step, epoch, evaluate, run)
+    return Training(model, init, start, train_step, epoch, evaluate, run)

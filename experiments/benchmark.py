@@ -1,8 +1,9 @@
 """Measures this project against what people would use instead, and against the machine.
 
 One epoch of the classic training beside NumPy, PyTorch and scikit-learn; the time of its matrix
-products alone; the default run as a whole process; how time grows. Writes benchmark.md,
-benchmark.csv and benchmark.png. Without flags it takes a quarter of an hour, with --quick a minute.
+products alone; the default run as a whole process; growth with images and with networks. Prints the
+answer, and writes its tables: benchmark.md, benchmark.csv, benchmark.png. Without flags it takes
+ten minutes, with --quick two.
 
 usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=value ...]
 """
@@ -10,6 +11,7 @@ usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from absl import flags as absl_flags
@@ -19,29 +21,21 @@ from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
 from experiments import STARTED
-from experiments.benchmarks import (
-    epochs,
-    figures,
-    growth,
-    networks,
-    processes,
-    report,
-    workers,
-)
-from experiments.benchmarks.rows import Row, to_csv
-from experiments.benchmarks.timing import Unavailable
-from experiments.cli import flags
-from experiments.cli.records import provenance
+from experiments.benchmarks import answer, epochs, figures, growth, processes, report, workers
+from experiments.benchmarks.measurements import Effort, Measurement, to_csv
+from experiments.benchmarks.networks import CLASSIC, Network
+from experiments.cli import flags, records
+from experiments.cli.timing import Unavailable
 from experiments.peers.classic import TRAIN_SIZE
 
+# Above this load a second core is not there for those that use it.
+BUSY = 0.5
 FILES = ("benchmark.md", "benchmark.csv", "benchmark.png")
 PACKAGES = ("jax", "jaxlib", "numpy", "torch", "scikit-learn")
 LISTS = {
     "batch_sizes": (["1", "10", "32", "128", "1000"], "images in a batch"),
     "growth_batch_sizes": (["10", "128"], "images in a batch where growth is measured"),
     "train_sizes": (["1000", "10000", "60000", "1000000"], "training images"),
-    "widths": (["10", "30", "100", "300", "1000"], "units of one hidden layer"),
-    "depths": (["1", "2", "3", "4", "5"], "numbers of hidden layers"),
     "networks": (["1", "4", "16", "64"], "networks in a sweep"),
 }
 # What --quick gives to flags that are not given.
@@ -49,131 +43,89 @@ QUICK = {
     "batch_sizes": ["10", "128"],
     "growth_batch_sizes": ["128"],
     "train_sizes": ["1000", "10000"],
-    "widths": ["30", "100"],
-    "depths": ["1", "2"],
     "networks": ["2", "4"],
     "rounds": 2,
 }
-Progress = Callable[[str], Any]
+SECTIONS = ("epochs", "processes", "growth", "sweeps")
+
+
+def sections(
+    network: Network, platform: str, progress: Callable[[str], Any]
+) -> dict[str, Iterator[Measurement]]:
+    """Every section by name, in the order in which they are measured."""
+    e = effort()
+    batch_sizes, growth_batch_sizes, train_sizes, networks = map(numbers, LISTS)
+    all_forms = flags.FLAGS.all_forms
+    return {
+        "epochs": epochs.measure(network, batch_sizes, e, all_forms, platform, progress),
+        "processes": processes.measure(network, e, progress),
+        "growth": growth.images(growth_batch_sizes, train_sizes, e, progress),
+        "sweeps": growth.sweeps(networks, e, platform, progress),
+    }
 
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    group = "benchmark"
-    help = "fewer and smaller, each peer in one form: a minute"
-    absl_flags.DEFINE_bool("quick", False, help, module_name=group)
-    help = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
-    absl_flags.DEFINE_list("sections", list(SECTIONS), help, module_name=group)
-    help = "what to compare one epoch and whole processes with"
-    absl_flags.DEFINE_list("peers", list(epochs.PEERS), help, module_name=group)
-    help = "turns of each competitor"
-    absl_flags.DEFINE_integer("rounds", 5, help, 1, module_name=group)
-    for name, (default, help) in LISTS.items():
-        absl_flags.DEFINE_list(name, default, help, module_name=group)
+    group: dict[str, Any] = {"module_name": "benchmark"}
+    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: two minutes", **group)
+    about = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
+    absl_flags.DEFINE_list("sections", list(SECTIONS), about, **group)
+    about = "what to compare one epoch and whole processes with"
+    absl_flags.DEFINE_list("peers", list(CLASSIC.peers), about, **group)
+    about = "time every form of a peer, on one thread and on all cores; the fastest counts"
+    absl_flags.DEFINE_bool("all_forms", False, about, **group)
+    absl_flags.DEFINE_integer("rounds", 5, "turns of each competitor", 1, **group)
+    for name, (default, about) in LISTS.items():
+        absl_flags.DEFINE_list(name, default, about, **group)
+    records.define()
     flags.define_workdir()
-
-
-def epoch_rows(platform: str, progress: Progress) -> Iterator[Row]:
-    """One epoch of every competitor, and the floor."""
-    quick = flags.FLAGS.quick
-    settings = epochs.Settings(
-        batch_sizes=numbers("batch_sizes"),
-        peers=epochs.runnable(flags.FLAGS.peers),
-        rounds=flags.FLAGS.rounds,
-        seconds=0.05 if quick else 0.2,
-        seeds=1 if quick else 3,
-        epochs=2 if quick else 5,
-        search=not quick,
-    )
-    return epochs.rows(settings, platform, progress)
-
-
-def process_rows(platform: str, progress: Progress) -> Iterator[Row]:
-    """Whole processes."""
-    quick = flags.FLAGS.quick
-    settings = processes.Settings(
-        peers=[n for n in epochs.runnable(flags.FLAGS.peers) if n in processes.PEERS],
-        rounds=1 if quick else flags.FLAGS.rounds,
-        epochs=2 if quick else processes.DEFAULT_EPOCHS,
-        warm_up=not quick,
-        variants=not quick,
-    )
-    return processes.rows(settings, progress)
-
-
-def growth_rows(platform: str, progress: Progress) -> Iterator[Row]:
-    """Time an image against sizes."""
-    settings = growth.Settings(
-        batch_sizes=numbers("growth_batch_sizes"),
-        train_sizes=numbers("train_sizes"),
-        widths=numbers("widths"),
-        depths=numbers("depths"),
-        rounds=flags.FLAGS.rounds,
-        seconds=0.02 if flags.FLAGS.quick else 0.1,
-    )
-    return growth.rows(settings, progress)
-
-
-def network_rows(platform: str, progress: Progress) -> Iterator[Row]:
-    """Time a network against their number."""
-    settings = networks.Settings(
-        networks=numbers("networks"),
-        epochs=1 if flags.FLAGS.quick else 3,
-        rounds=flags.FLAGS.rounds,
-    )
-    return networks.rows(settings, platform, progress)
-
-
-# Every section by name, in the order in which they are measured.
-SECTIONS: dict[str, Callable[[str, Progress], Iterator[Row]]] = {
-    "epochs": epoch_rows,
-    "processes": process_rows,
-    "growth": growth_rows,
-    "sweeps": network_rows,
-}
 
 
 def numbers(name: str) -> tuple[int, ...]:
     """A list of whole numbers of at least 1.
 
     Raises:
-        ValueError: in one line, where one is none.
+        ValueError: in one line, where one is none, or a batch is larger than the training set.
     """
     values = tuple(dict.fromkeys(flags.whole_numbers(name)))
     for value in values:
         if value < 1:
             raise ValueError(f"{name}={value}: must be at least 1")
+        if name.endswith("batch_sizes") and value > TRAIN_SIZE:
+            raise ValueError(f"{name}={value}: must be at most {TRAIN_SIZE}, an epoch's images")
     return values
 
 
-def check_numbers() -> None:
-    """Checks all lists of numbers before anything runs.
+def check() -> None:
+    """Checks all flags before anything runs.
 
     Raises:
-        ValueError: as `numbers`; and where a batch is larger than the training set.
-    """
-    for name in LISTS:
-        numbers(name)
-    for name in ("batch_sizes", "growth_batch_sizes"):
-        for size in numbers(name):
-            if size > TRAIN_SIZE:
-                raise ValueError(f"{name}={size}: must be at most {TRAIN_SIZE}, an epoch's images")
-
-
-def check_names() -> None:
-    """Checks the lists of names.
-
-    Raises:
-        ValueError: in one line, where one is not known.
+        ValueError: as `numbers`; and where a name is not known.
     """
     values = flags.FLAGS
+    for name in LISTS:
+        numbers(name)
     for flag, given, known in (
-        ("sections", values.sections or [""], list(SECTIONS)),
-        ("peers", values.peers, list(epochs.PEERS)),
+        ("sections", values.sections or [""], SECTIONS),
+        ("peers", values.peers, CLASSIC.peers),
     ):
         for name in given:
             if name not in known:
                 raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
+
+
+def effort() -> Effort:
+    """How much is measured."""
+    rounds, quick = flags.FLAGS.rounds, flags.FLAGS.quick
+    return Effort(
+        rounds=rounds,
+        turn_seconds=0.05 if quick else 0.2,
+        seeds=1 if quick else 3,
+        score_epochs=2 if quick else 5,
+        starts=1 if quick else rounds,
+        process_epochs=2 if quick else 30,
+        sweep_epochs=1 if quick else 3,
+    )
 
 
 def main() -> None:
@@ -182,36 +134,40 @@ def main() -> None:
         flags.put_defaults(QUICK)
     with flags.user_errors(ValueError, OSError):
         drawing.require()
-        check_names()
-        check_numbers()
+        check()
         directory = flags.workdir("benchmark")
         directories.clear(directory, values.overwrite, FILES)
     load = os.getloadavg()[0]
-    with flags.user_errors(Unavailable), workers.started() as worker:
-        workers.prepare(worker, "device", workers.competitor("device"))
-        device = workers.call(worker, "device", "device")
+    network = CLASSIC.with_peers(values.peers)
+    found: list[Measurement] = []
+    with flags.user_errors(Unavailable):
+        with workers.started() as worker:
+            device = workers.prepare(worker, ".project.device")
+            platform, kind = device.call("platform"), device.call("kind")
+        with tqdm(unit="row", disable=None) as bar:
+            for name, rows in sections(network, platform, bar.set_postfix_str).items():
+                for row in rows if name in values.sections else ():
+                    found.append(row)
+                    bar.update()
 
-    found: list[Row] = []
-    with flags.user_errors(Unavailable), tqdm(unit="row", disable=None) as bar:
-        for name, section in SECTIONS.items():
-            if name not in values.sections:
-                continue
-            for row in section(device["platform"], bar.set_postfix_str):
-                found.append(row)
-                bar.update()
     seconds = time.perf_counter() - STARTED
-    where = provenance(flags.command("benchmark"), seconds, device["kind"], PACKAGES)
-    header = f"{where} Load average at the start {load:.2f}."
-    text = report.markdown(found, header)
-    print(text)
+    where = records.provenance(flags.command("benchmark"), seconds, kind, PACKAGES)
+    where += f" Load average at the start {load:.2f}."
+    text = partial(report.markdown, network, found, where)
+    picture = drawing.png(figures.draw(network, found))
+    contents = (text(FILES[2]).encode(), to_csv(found).encode(), picture)
     with flags.user_errors(OSError):
-        write_atomically(directory / "benchmark.md", text.encode())
-        write_atomically(directory / "benchmark.csv", to_csv(found).encode())
-        figure = figures.draw(found)
-        if figure is not None:
-            write_atomically(directory / "benchmark.png", drawing.png(figure))
-    written = FILES if figure is not None else FILES[:2]
-    print(f"files  {directory}: {', '.join(written)}")
+        for file, content in zip(FILES, contents, strict=True):
+            write_atomically(directory / file, content)
+        written = [f"{directory}: {', '.join(FILES)}"]
+        if values.record:
+            record = text("benchmark-times.png")
+            written += map(str, records.write("benchmark", record, {"times": picture}))
+    for line in answer.lines(network, found):
+        print(line)
+    if load > BUSY:
+        print(f"The machine was busy (load average {load:.2f}): believe no time of these.")
+    print(f"tables  {'; '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

@@ -1,70 +1,98 @@
-"""Works out, on paper, what a run takes of each of many devices. Nothing is trained.
+"""What a run takes of each of many devices, as the compiler tells. Nothing is trained.
 
-usage: python -m experiments.scaling [--devices=8,64,512] [--images=8000000,1000000000]
-       [flags of experiments.train; here --batch_size=8192]
+Compiles the run's real epoch for as many virtual CPU devices and prints, of a device, the memory
+that the epoch takes, and the all-reduces in its program, with the bytes that go in.
 
-Prints a table: bytes that lie on each device, and bytes that it sends. The formulas stand in
-digits_jax/scaling.py.
+usage: python -m experiments.scaling [--devices=1,2,4,8] [--train_size=60000] [--batch_size=1000]
+       [flags of experiments.train]
 """
 
 import dataclasses
-from typing import Any
+import math
+import re
+from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 from absl import flags as absl_flags
 
-from digits_jax.scaling import Scale, scale
+from digits_jax.config import Config
+from digits_jax.data.dataset import Dataset, Splits
+from digits_jax.runs.programs import compile_programs
 from experiments.cli import flags
+from experiments.cli.records import table
 
-HEADER = (
-    "| devices | training images | images a device | state | working | in all | all-reduce a step "
-    "| steps an epoch | sent an epoch |"
-)
-
-
-def define_flags() -> None:
-    """Defines the flags of the table beside those of a run."""
-    flags.define_config()
-    flags.FLAGS.set_default("batch_size", 8192)
-    about: dict[str, Any] = {"module_name": "scaling"}
-    absl_flags.DEFINE_list("devices", ["8", "64", "512"], "numbers of devices", **about)
-    absl_flags.DEFINE_list("images", ["8000000", "1000000000"], "numbers of images", **about)
-    absl_flags.DEFINE_list("image_shape", ["28", "28"], "height and width of an image", **about)
-    absl_flags.DEFINE_integer("classes", 10, "classes", lower_bound=1, **about)
-    absl_flags.DEFINE_integer("test_size", 10_000, "test images", lower_bound=0, **about)
+HEADER = ("devices", "arguments", "temporaries", "outputs", "all-reduces a step", "an epoch")
+ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+))\[([\d,]*)\]")
 
 
-def amount(count: int) -> str:
-    """Bytes as a person reads them: 1.2 GB."""
-    value, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.3g} {units[0]}"
+class Program(NamedTuple):
+    """Of each device, in bytes: memory, and what it puts into each all-reduce."""
+
+    arguments: int
+    temporaries: int
+    outputs: int
+    each_step: list[int]
+    each_epoch: list[int]
 
 
-def row(devices: int, images: int, of: Scale) -> str:
-    """A line of the table."""
-    held = map(amount, (of.train, of.state, of.working, of.resident, of.all_reduce))
-    sent = amount(of.sent_per_epoch)
-    return f"| {devices:,} | {images:,} | {' | '.join(held)} | {of.steps:,} | {sent} |"
+def compile_epoch(config: Config, image_shape: tuple[int, ...], num_classes: int) -> Program:
+    """Asks the compiler about an epoch of `config` on as many devices as it has shards."""
+
+    def blank(count: int) -> Dataset:  # images that take no memory
+        images = np.broadcast_to(np.uint8(0), (count, *image_shape))
+        return Dataset(images, np.broadcast_to(np.int32(0), (count,)))
+
+    evaluated = blank(config.shards)  # no part of the epoch
+    splits = Splits(blank(config.train_size), evaluated, evaluated, num_classes)
+    epoch: Any = compile_programs(config, splits).epoch
+    m = epoch.memory_analysis()
+    sizes = m.argument_size_in_bytes, m.temp_size_in_bytes, m.output_size_in_bytes
+    return Program(*sizes, *all_reduces(epoch.as_text()))
+
+
+def all_reduces(hlo: str) -> tuple[list[int], list[int]]:
+    """The bytes of each all-reduce of a program: in its loops, and outside of them."""
+    found: tuple[list[int], list[int]] = ([], [])
+    outside = False
+    for line in hlo.splitlines():
+        if line[:1].strip("} "):  # where a computation begins
+            outside = line.startswith("ENTRY")
+        if match := re.search(r"= (.*) all-reduce(?:-start)?\(", line):
+            arrays = ARRAY.findall(match[1])
+            sizes = [math.prod(map(int, filter(None, dims.split(",")))) for _, dims in arrays]
+            types = [int(bits or 8) // 8 for bits, _ in arrays]
+            found[outside].append(sum(map(math.prod, zip(types, sizes, strict=True))))
+    return found
+
+
+def amount(count: float) -> str:
+    """Bytes as a person reads them: 1.2 MB."""
+    power = min(4, int(math.log10(max(count, 1)) // 3))
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def main() -> None:
     with flags.user_errors(ValueError):
-        config = flags.config()
-        shape = flags.whole_numbers("image_shape")
+        counts, shape = flags.whole_numbers("devices"), flags.whole_numbers("image_shape")
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError("image_shape: expected height and width, as in 28,28")
-        lines = [HEADER, "|" + " --- |" * HEADER.count(" | ") + " --- |"]
-        for images in flags.whole_numbers("images"):
-            for devices in flags.whole_numbers("devices"):
-                run = dataclasses.replace(config, train_size=images, shards=devices)
-                evaluated = (config.validation_size, flags.FLAGS.test_size)
-                lines.append(
-                    row(devices, images, scale(run, shape, flags.FLAGS.classes, evaluated))
-                )
-        print("\n".join(lines))
+        configs = [dataclasses.replace(flags.config(), shards=count) for count in counts]
+        for name, value in {"jax_platforms": "cpu", "jax_num_cpu_devices": max(counts)}.items():
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        programs = [compile_epoch(config, shape, flags.FLAGS.classes) for config in configs]
+        rows = [
+            [count, *map(amount, p[:3]), *(f"{len(s)}: {amount(sum(s))}" for s in p[3:])]
+            for count, p in zip(counts, programs, strict=True)
+        ]
+        print(table(HEADER, rows))
 
 
 if __name__ == "__main__":
-    define_flags()
+    flags.define_config()
+    flags.FLAGS.set_default("train_size", 60_000)
+    flags.FLAGS.set_default("batch_size", 1_000)
+    absl_flags.DEFINE_list("devices", ["1", "2", "4", "8"], "how many", module_name="scaling")
+    absl_flags.DEFINE_list("image_shape", ["28", "28"], "in pixels", module_name="scaling")
+    absl_flags.DEFINE_integer("classes", 10, "classes", 1, module_name="scaling")
     flags.run(main)

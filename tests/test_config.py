@@ -13,7 +13,7 @@ def test_the_defaults_are_the_classic_run():
     config = Config()
     assert (config.train_size, config.hidden, config.batch_size, config.epochs) == (
         10_000,
-        (30,),
+        ("30",),
         10,
         30,
     )
@@ -26,7 +26,8 @@ def test_the_defaults_are_the_classic_run():
     ("settings", "message"),
     [
         ({"train_size": 0}, "train_size=0: must be a finite number of at least 1"),
-        ({"hidden": (30, 0)}, "hidden=0: must be"),
+        ({"hidden": (30, 0)}, "'0' is no layer: expected 30"),
+        ({"hidden": ("30", "3x")}, "'3x' is no layer"),
         ({"learning_rate": float("nan")}, "learning_rate=nan: must be"),
         ({"learning_rate": float("inf")}, "learning_rate=inf: must be"),
         ({"momentum": 1.5}, "momentum=1.5: .* at most 1.0"),

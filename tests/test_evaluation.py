@@ -1,14 +1,15 @@
 """Evaluation is exact: every example counts once, the last incomplete batch included."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from digits_jax.activations import ACTIVATIONS
 from digits_jax.data import Dataset
 from digits_jax.evaluation import EVALUATION_BATCH, make_evaluate, precision_and_recall
+from digits_jax.layers import activation
 from digits_jax.losses import LOSSES
-from digits_jax.models import mlp
+from digits_jax.models import stack
 
 
 @pytest.mark.parametrize("count", [1, EVALUATION_BATCH, 2 * EVALUATION_BATCH + 503])
@@ -16,10 +17,10 @@ def test_metrics_equal_those_counted_by_hand(count):
     rng = np.random.default_rng(count)
     images = rng.integers(0, 256, (count, 3, 2), dtype=np.uint8)
     labels = rng.integers(0, 4, count).astype(np.int32)
-    model = mlp((6, 4), jnp.tanh)
+    model = stack((), activation("tanh", ACTIVATIONS["tanh"]), (3, 2), 4)
     params = model.init(jax.random.key(0))
 
-    z = images.reshape(count, 6) / 255 @ np.asarray(params[0].weights, np.float64).T
+    z = images.reshape(count, 6) / 255 @ np.asarray(params[1].weights, np.float64).T
     probabilities = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     confusion = np.zeros((4, 4), int)
     for label, predicted in zip(labels, z.argmax(axis=1), strict=True):

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from digits_jax.activations import ACTIVATIONS
 from digits_jax.gradients import autodiff, finite_differences, forward_mode, manual
+from digits_jax.layers import Affine
+from digits_jax.layers import activation as activation_layer
 from digits_jax.losses import LOSSES
-from digits_jax.models import Layer, mlp
+from digits_jax.models import stack
 from experiments.peers import numpy_backprop
 
 DERIVED = sorted(name for name, activation in ACTIVATIONS.items() if activation.derivative)
@@ -41,9 +43,19 @@ def draw_problem(image_shape, sizes, seed, batch):
     return params, rng.random((batch, *image_shape)), rng.integers(0, sizes[-1], batch)
 
 
+def network(sizes, activation):
+    """A multi-layer perceptron whose images are a row of pixels."""
+    layer = activation_layer(activation, ACTIVATIONS[activation])
+    return stack(sizes[1:-1], layer, (1, sizes[0]), sizes[-1])
+
+
 def as_jax(params, images, labels, dtype):
-    layers = tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in params)
-    return layers, jnp.asarray(images, dtype), jnp.asarray(labels, jnp.int32)
+    layers = [((), Affine(jnp.asarray(w, dtype), jnp.asarray(b, dtype))) for w, b in params]
+    return (
+        tuple(itertools.chain(*layers)),
+        jnp.asarray(images, dtype),
+        jnp.asarray(labels, jnp.int32),
+    )
 
 
 def relative_error(actual, expected, per_image):
@@ -64,16 +76,24 @@ def relative_error(actual, expected, per_image):
     )
 
 
+def loss_and_gradient(result):
+    (loss, _), gradient = result
+    return loss, gradient
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def both_gradients(sizes, activation, loss, params, images, labels):
-    model = mlp(sizes, ACTIVATIONS[activation].function)
-    by_autodiff = autodiff(model, LOSSES[loss])
-    by_hand = manual(ACTIVATIONS[activation], LOSSES[loss])
+    return both_of(network(sizes, activation), LOSSES[loss], params, images, labels)
+
+
+def both_of(model, loss, params, images, labels):
+    """By autodiff and by hand; and by autodiff of each image alone."""
+    by_autodiff, by_hand = autodiff(model, loss), manual(model, loss)
     per_image = jax.vmap(lambda image, label: by_autodiff(params, image[None], label[None]))
     return (
-        by_autodiff(params, images, labels),
-        by_hand(params, images, labels),
-        per_image(images, labels),
+        loss_and_gradient(by_autodiff(params, images, labels)),
+        loss_and_gradient(by_hand(params, images, labels)),
+        loss_and_gradient(per_image(images, labels)),
     )
 
 
@@ -86,6 +106,37 @@ def test_manual_equals_autodiff(dtype, tolerance, problem):
         arguments = as_jax(*draw_problem(image_shape, sizes, seed, batch), dtype)
         by_autodiff, by_hand, per_image = both_gradients(sizes, activation, loss, *arguments)
         assert jax.tree.leaves(by_hand)[0].dtype == dtype
+        assert relative_error(by_hand, by_autodiff, per_image) <= tolerance
+
+
+@st.composite
+def stacks(draw):
+    """A random network that sees space: its words, activation and loss, and an image shape."""
+    convolutions = st.builds(
+        "conv{}x{}/{}".format, st.integers(1, 5), st.integers(1, 5), st.integers(1, 3)
+    )
+    words = draw(st.lists(convolutions, min_size=1, max_size=2))
+    pooled = draw(st.sampled_from([[], ["max2"]]))
+    dense = draw(st.lists(st.integers(1, 9), max_size=1))
+    shape = draw(st.tuples(st.integers(18, 20), st.integers(18, 20)))  # 2 x 2 at the least
+    activation, loss = draw(st.sampled_from(DERIVED)), draw(st.sampled_from(sorted(LOSSES)))
+    return (*words, *pooled, *dense), shape, activation, loss
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
+@given(stack_of=stacks())
+@settings(max_examples=4, deadline=None)
+def test_manual_equals_autodiff_for_any_stack_of_layers(dtype, tolerance, stack_of):
+    words, shape, activation, loss = stack_of
+    model = stack(words, activation_layer(activation, ACTIVATIONS[activation]), shape, 4)
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(dtype == "float64"):
+        images = jnp.asarray(rng.random((6, *shape)), dtype)
+        labels = jnp.asarray(rng.integers(0, 4, 6), jnp.int32)
+        params = jax.tree.map(lambda p: p.astype(dtype), model.init(jax.random.key(0)))
+        by_autodiff, by_hand, per_image = jax.jit(both_of, static_argnums=(0, 1))(
+            model, LOSSES[loss], params, images, labels
+        )
         assert relative_error(by_hand, by_autodiff, per_image) <= tolerance
 
 
@@ -108,14 +159,12 @@ def test_autodiff_equals_central_differences(activation, loss):
     sizes, step = (4, 3, 3, 2), 1e-5
     with jax.enable_x64():
         arguments = as_jax(*draw_problem((2, 2), sizes, seed=2, batch=5), "float64")
-        value_and_grad = jax.jit(
-            autodiff(mlp(sizes, ACTIVATIONS[activation].function), LOSSES[loss])
-        )
+        value_and_grad = jax.jit(autodiff(network(sizes, activation), LOSSES[loss]))
         flat, unflatten = jax.flatten_util.ravel_pytree(arguments[0])
         _, gradient = value_and_grad(*arguments)
 
         def value(parameters):
-            return value_and_grad(unflatten(parameters), *arguments[1:])[0]
+            return value_and_grad(unflatten(parameters), *arguments[1:])[0][0]
 
         directions = jnp.eye(flat.size)
         differences = [(value(flat + step * d) - value(flat - step * d)) / 2 for d in directions]
@@ -126,7 +175,7 @@ def test_autodiff_equals_central_differences(activation, loss):
 
 def test_an_activation_without_a_derivative_has_no_manual_gradient():
     with pytest.raises(ValueError, match="no derivative written by hand"):
-        manual(ACTIVATIONS["silu"], LOSSES["quadratic"])
+        manual(network((4, 3, 2), "silu"), LOSSES["quadratic"])
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
@@ -136,10 +185,10 @@ def test_forward_mode_and_finite_differences_equal_reverse_mode(chunk, loss):
     sizes = (4, 3, 2)
     with jax.enable_x64():
         arguments = as_jax(*draw_problem((2, 2), sizes, seed=3, batch=5), "float64")
-        model = mlp(sizes, ACTIVATIONS["tanh"].function)
-        value, expected = autodiff(model, LOSSES[loss])(*arguments)
+        model = network(sizes, "tanh")
+        (value, _), expected = autodiff(model, LOSSES[loss])(*arguments)
         for method, tolerance in ((forward_mode, 1e-15), (finite_differences, 1e-9)):
-            actual_value, actual = jax.jit(method(model, LOSSES[loss], chunk))(*arguments)
+            (actual_value, _), actual = jax.jit(method(model, LOSSES[loss], chunk))(*arguments)
             assert float(actual_value) == pytest.approx(float(value), rel=1e-15)
             for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
                 np.testing.assert_allclose(a, e, rtol=0, atol=tolerance)
@@ -149,12 +198,12 @@ def test_the_error_of_finite_differences_is_of_second_order():
     sizes = (4, 3, 2)
     with jax.enable_x64():
         arguments = as_jax(*draw_problem((2, 2), sizes, seed=4, batch=5), "float64")
-        model = mlp(sizes, ACTIVATIONS["tanh"].function)
+        model = network(sizes, "tanh")
         exact = autodiff(model, LOSSES["quadratic"])(*arguments)[1]
         error = {
             step: np.linalg.norm(
-                finite_differences(model, LOSSES["quadratic"], step=step)(*arguments)[1][0].weights
-                - exact[0].weights
+                finite_differences(model, LOSSES["quadratic"], step=step)(*arguments)[1][1].weights
+                - exact[1].weights
             )
             for step in (0.02, 0.01)
         }

@@ -5,13 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from digits_jax.models import Layer, count_parameters, lecun_normal, mlp, standard_normal
+from digits_jax.activations import ACTIVATIONS
+from digits_jax.layers import Affine, activation
+from digits_jax.models import count_parameters, describe, lecun_normal, stack, standard_normal
+
+RELU, SIGMOID, TANH = (activation(name, ACTIVATIONS[name]) for name in ("relu", "sigmoid", "tanh"))
 
 
 def test_the_classic_network_has_23860_parameters():
-    model = mlp((784, 30, 10), jax.nn.sigmoid)
+    model = stack((30,), SIGMOID, (28, 28), 10)
     params = jax.eval_shape(model.init, jax.random.key(0))
-    assert [layer.weights.shape for layer in params] == [(30, 784), (10, 30)]
+    assert [layer.weights.shape for layer in params if layer] == [(30, 784), (10, 30)]
     assert count_parameters(params) == 784 * 30 + 30 + 30 * 10 + 10 == 23_860
 
 
@@ -31,24 +35,31 @@ def test_standard_normal_weights_and_biases():
 
 
 def test_layers_of_one_shape_are_drawn_apart():
-    params = mlp((9, 9, 9), jnp.tanh).init(jax.random.key(0))
-    assert not jnp.isin(params[0].weights, params[1].weights).any()
+    params = stack((9,), TANH, (3, 3), 9).init(jax.random.key(0))
+    assert not jnp.isin(params[1].weights, params[3].weights).any()
 
 
 def test_logits_worked_out_by_hand():
     params = (
-        Layer(jnp.array([[1.0, 2.0], [0.0, -1.0]]), jnp.array([0.5, 0.0])),
-        Layer(jnp.array([[2.0, 1.0], [-1.0, 3.0]]), jnp.array([0.0, 1.0])),
+        (),  # from pixels to columns
+        Affine(jnp.array([[1.0, 2.0], [0.0, -1.0]]), jnp.array([0.5, 0.0])),
+        (),  # relu
+        Affine(jnp.array([[2.0, 1.0], [-1.0, 3.0]]), jnp.array([0.0, 1.0])),
     )
     images = jnp.array([[[1.0, 1.0]], [[0.0, 2.0]]])
     # Hidden: relu(3.5, -1) = (3.5, 0), relu(4.5, -2) = (4.5, 0).
-    logits = mlp((2, 2, 2), jax.nn.relu).apply(params, images)
+    logits = stack((2,), RELU, (1, 2), 2).apply(params, images)
     np.testing.assert_array_equal(logits, [[7.0, -2.5], [9.0, -3.5]])
 
 
 def test_without_hidden_layers_the_model_is_affine():
-    model = mlp((4, 3), jnp.tanh)
+    model = stack((), TANH, (2, 2), 3)
     params = model.init(jax.random.key(0))
     images = jax.random.uniform(jax.random.key(1), (5, 2, 2))
-    expected = np.asarray(images).reshape(5, 4) @ np.asarray(params[0].weights).T
+    expected = np.asarray(images).reshape(5, 4) @ np.asarray(params[1].weights).T
     np.testing.assert_allclose(model.apply(params, images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_is_named_by_what_it_is_made_of():
+    assert describe((30,), (28, 28), 10) == describe(("30",), (28, 28), 10) == "784-30-10"
+    assert describe((), (2, 3), 4) == "6-4"

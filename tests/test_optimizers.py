@@ -6,11 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from digits_jax.models import Layer
+from digits_jax.layers import Affine
 from digits_jax.optimizers import OPTIMIZERS, make_learning_rate, make_optimizer
 
-PARAMS = Layer(weights=jnp.array([[1.0, -2.0], [0.5, 4.0]]), biases=jnp.array([3.0, -1.0]))
-GRADS = Layer(weights=jnp.array([[0.1, -0.2], [0.3, 0.4]]), biases=jnp.array([-0.5, 0.6]))
+PARAMS = Affine(weights=jnp.array([[1.0, -2.0], [0.5, 4.0]]), biases=jnp.array([3.0, -1.0]))
+GRADS = Affine(weights=jnp.array([[0.1, -0.2], [0.3, 0.4]]), biases=jnp.array([-0.5, 0.6]))
 RATE = 0.1
 
 
@@ -66,7 +66,7 @@ def test_coupled_weight_decay_adds_to_the_gradient_of_weights_alone(name):
     factor = 1.5 if name == "nesterov" else 1.0
     assert_close(
         decayed,
-        Layer(plain.weights - RATE * 0.01 * factor * PARAMS.weights, plain.biases),
+        Affine(plain.weights - RATE * 0.01 * factor * PARAMS.weights, plain.biases),
     )
 
 
@@ -75,7 +75,7 @@ def test_decoupled_weight_decay_stands_beside_the_update(name):
     plain, decayed = (
         updates(make_optimizer(name, RATE, weight_decay=decay)) for decay in (None, 0.01)
     )
-    assert_close(decayed, Layer(plain.weights - RATE * 0.01 * PARAMS.weights, plain.biases))
+    assert_close(decayed, Affine(plain.weights - RATE * 0.01 * PARAMS.weights, plain.biases))
 
 
 def test_clipping_shortens_a_long_gradient_and_leaves_a_short_one():

@@ -22,22 +22,18 @@ def broadcast(content: bytes) -> bytes:
     return received
 
 
-def any_process(flag: bool) -> bool:
-    """Whether the flag of any process is set. Every process has to call it."""
-    if jax.process_count() == 1:
-        return flag
-    from jax.experimental import multihost_utils
-
-    return bool(np.any(multihost_utils.process_allgather(np.bool_(flag))))
-
-
-def smallest(number: int) -> int:
-    """The smallest of the numbers of all processes. Every process has to call it."""
+def largest(number: int) -> int:
+    """The largest of the numbers of all processes. Every process has to call it."""
     if jax.process_count() == 1:
         return number
     from jax.experimental import multihost_utils
 
-    return int(np.min(multihost_utils.process_allgather(np.int32(number))))
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+def smallest(number: int) -> int:
+    """The smallest of the numbers of all processes. Every process has to call it."""
+    return -largest(-number)
 
 
 def gather(tree: Tree) -> Tree:
@@ -57,11 +53,15 @@ def make_mesh(axis: str, count: int | None = None, here: bool = False) -> Mesh:
     return jax.make_mesh((len(devices),), (axis,), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def put(tree: Tree, sharding: Sharding) -> Tree:
+def put(tree: Tree, sharding: Sharding | None) -> Tree:
     """Sends arrays that every process has to the devices of a mesh; each sends its own devices'.
+
+    `None` sends them to the first device.
 
     No array shares memory with another or with `tree`: a program may write over it.
     """
+    if sharding is None:
+        return jax.device_put(tree, may_alias=False)  # type: ignore[no-any-return]
 
     def send(array: Any) -> Any:
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):

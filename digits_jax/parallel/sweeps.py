@@ -17,14 +17,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from digits_jax.config import Config, Hyperparameters, hyperparameters
+from digits_jax.config import NEUTRAL, Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.parallel.mesh import gather, make_mesh, put, smallest
 from digits_jax.training import make_training
 
-NUMBERS = Hyperparameters._fields
-# What a term does that a program has, but one of its runs does not use.
-OFF = {"weight_decay": 0.0, "label_smoothing": 0.0, "clip_norm": np.inf}
 LANES = "lanes"
 # Long enough that Python is idle, short enough that a killed sweep loses little.
 CPU_CHUNK = 4
@@ -72,11 +69,11 @@ def combinations(
     ]
 
 
-def programs(configs: Sequence[Config]) -> list[list[int]]:
+def by_program(configs: Sequence[Config]) -> list[list[int]]:
     """The runs that share a program, as indices into `configs`."""
     shared: dict[Config, list[int]] = {}
     for index, config in enumerate(configs):
-        defaults = {name: getattr(Config, name) for name in NUMBERS}
+        defaults = {name: getattr(Config, name) for name in NEUTRAL}
         shared.setdefault(dataclasses.replace(config, **defaults), []).append(index)
     return list(shared.values())
 
@@ -88,8 +85,8 @@ def stack(configs: Sequence[Config]) -> Hyperparameters:
         *(
             None
             if all(value is None for value in column)
-            else np.stack([np.float32(OFF[name]) if v is None else v for v in column])
-            for name, column in zip(NUMBERS, columns, strict=True)
+            else np.stack([np.float32(NEUTRAL[name]) if v is None else v for v in column])
+            for name, column in zip(NEUTRAL, columns, strict=True)
         )
     )
 
@@ -117,8 +114,8 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
         state, (history, _) = training.run(numbers, train, None)
         validation = None
         if len(validation_set.labels):
-            validation = training.evaluate(state.params, validation_set)
-        test = training.evaluate(state.params, test_set)
+            validation = training.evaluate(state.judged, validation_set)
+        test = training.evaluate(state.judged, test_set)
         return Outcome(
             train_loss=history.loss[-1],
             train_accuracy=history.accuracy[-1],
@@ -137,7 +134,9 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
             return one(jax.tree.map(operator.itemgetter(run), numbers), data)
 
         def train(run: Any, outcomes: Outcome) -> Outcome:
-            stored: Outcome = jax.tree.map(lambda all, it: all.at[run].set(it), outcomes, of(run))
+            stored: Outcome = jax.tree.map(
+                lambda every, one: every.at[run].set(one), outcomes, of(run)
+            )
             return stored
 
         def blank(figure: jax.ShapeDtypeStruct) -> Any:

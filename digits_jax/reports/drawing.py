@@ -1,12 +1,12 @@
-"""What all figures share: size, sharpness, text that the font can draw, and the way to a file."""
+"""What all figures share: size, sharpness, colours, drawable text, and the way to a file."""
 
 import importlib
 import io
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # At 100 pixels an inch a figure fits beside another one on a screen, and its text can still be read
@@ -54,6 +54,23 @@ def new_figure(height: float, width: float = WIDTH) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def style(index: int) -> dict[str, Any]:
+    """Colour and marker of a line: the first of 56 that look the same is the 57th."""
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+    return {"color": colour, "marker": marker, "markersize": 4.5}
+
+
+def grid(axes: "Axes", axis: Literal["both", "x", "y"] = "both") -> None:
+    """Pale lines behind what is drawn."""
+    axes.grid(axis=axis, color="0.9")
+    axes.set_axisbelow(True)
+
+
+def percent(share: float, *_: Any) -> str:
+    """A share as an axis writes it: 0.925 as 92.5%."""
+    return f"{100 * share:g}%"
+
+
 def _drawable() -> Any:
     """The characters that the font of all figures can draw."""
     from matplotlib import font_manager, ft2font
@@ -71,20 +88,16 @@ def plain(text: str) -> str:
 def printable(names: Sequence[str]) -> list[str]:
     """Names by index, short enough for a picture.
 
-    A name that the font cannot draw becomes its index; one that is like another when it is cut
-    short gets its index before it.
+    A name that is too long gets its index before it, as others may begin like it; one that the font
+    cannot draw becomes its index.
     """
     known = _drawable()
-    drawable = [
-        name if all(ord(character) in known for character in name) else str(index)
-        for index, name in enumerate(names)
-    ]
-    times = Counter(map(_shortened, drawable))
-    return [
-        plain(_shortened(name if times[_shortened(name)] == 1 else f"{index} {name}"))
-        for index, name in enumerate(drawable)
-    ]
 
+    def short(index: int, name: str) -> str:
+        if any(ord(character) not in known for character in name):
+            return str(index)
+        if len(name) > NAME_LENGTH:
+            name = f"{f'{index} {name}'[: NAME_LENGTH - 1]}…"
+        return plain(name)
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+    return [short(index, name) for index, name in enumerate(names)]

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 
+from digits_jax.reports import drawing
 from digits_jax.reports.calibration import Reliability
-from digits_jax.reports.drawing import COLOURS, MARKERS, SMALL, WIDTH, new_figure, plain, printable
+from digits_jax.reports.drawing import SMALL, WIDTH, new_figure
+from digits_jax.runs.reading import Predictions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,86 +31,69 @@ MARKERS_PER_LINE = 8
 class Curve(NamedTuple):
     """A metric after every epoch, of runs that differ only in their seed.
 
-    A legend names the curves unless all labels are empty. `validation` has no epochs where there
-    were no validation images. `style` chooses colour and marker, so that a group of runs looks the
-    same in every picture.
+    A legend names the curves unless all labels are empty. `validation` is NaN where there were no
+    validation images. `style` chooses colour and marker, so that a group of runs looks the same in
+    every picture.
     """
 
     label: str
     training: Float[np.ndarray, "runs epochs"]
-    validation: Float[np.ndarray, "runs epochs_or_none"]
+    validation: Float[np.ndarray, "runs epochs"]
     style: int = 0
 
 
-class Mistake(NamedTuple):
-    """An image taken for another class, and the probabilities of both."""
-
-    image: UInt8[np.ndarray, "height width"]
-    label: int
-    label_probability: float
-    predicted: int
-    predicted_probability: float
-
-
-def learning_curves(curves: Sequence[Curve], quantity: str, percent: bool = False) -> "Figure":
+def learning_curves(curves: Sequence[Curve], quantity: str, shares: bool = False) -> "Figure":
     """A metric over epochs: lines are means over runs, bands reach from the least to the greatest.
 
     Args:
         curves: at least one.
         quantity: what the vertical axis says.
-        percent: whether to write shares as percentages.
+        shares: whether to write its numbers as percentages.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator
 
     named = any(curve.label for curve in curves)
     figure = new_figure(3.5 + 0.2 * len(curves) * named)
     axes = figure.add_subplot()
     for curve in curves:
-        style = _style(curve)
-        colour = style["color"]
-        for metric, dashes, fill in (
+        look = drawing.style(curve.style)
+        for metric, line, fill in (
             (curve.training, "--", "white"),
-            (curve.validation, "-", colour),
+            (curve.validation, "-", look["color"]),
         ):
             epochs = np.arange(1, metric.shape[1] + 1)
             every = max(1, math.ceil(len(epochs) / MARKERS_PER_LINE))
             mean = metric.mean(axis=0)
-            axes.plot(epochs, mean, dashes, markerfacecolor=fill, markevery=every, **style)
+            axes.plot(epochs, mean, line, markerfacecolor=fill, markevery=every, **look)
             if len(metric) > 1:
-                least, greatest = metric.min(axis=0), metric.max(axis=0)
-                axes.fill_between(epochs, least, greatest, color=colour, alpha=0.25, linewidth=0)
+                band = metric.min(axis=0), metric.max(axis=0)
+                axes.fill_between(epochs, *band, color=look["color"], alpha=0.25, linewidth=0)
     axes.set(xlabel="epoch", ylabel=quantity)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    if shares:
+        axes.yaxis.set_major_formatter(drawing.percent)
     else:
         axes.set_ylim(bottom=0)
-    axes.grid(color="0.9")
+    drawing.grid(axes)
 
-    neutral = "0.3" if named else _style(curves[0])["color"]
+    neutral = "0.3" if named else drawing.style(curves[0].style)["color"]
     handles: list[Any] = [Line2D([], [], color=neutral, linestyle="--", label="training")]
-    if any(curve.validation.shape[1] for curve in curves):
+    if not all(np.isnan(curve.validation).all() for curve in curves):
         handles.insert(0, Line2D([], [], color=neutral, label="validation"))
     if any(len(curve.training) > 1 for curve in curves):
         handles.append(Patch(color=neutral, alpha=0.25, linewidth=0, label="range over seeds"))
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
     if named:
         handles = [
-            Line2D([], [], label=plain(f"{curve.label} (n={len(curve.training)})"), **_style(curve))
-            for curve in curves
+            Line2D(
+                [], [], label=drawing.plain(f"{label} (n={len(training)})"), **drawing.style(index)
+            )
+            for label, training, _, index in curves
         ]
         figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=SMALL)
     return figure
-
-
-def _style(curve: Curve) -> dict[str, Any]:
-    return {
-        "color": COLOURS[curve.style % len(COLOURS)],
-        "marker": MARKERS[curve.style % len(MARKERS)],
-        "markersize": 4.5,
-    }
 
 
 def confusion_matrix(
@@ -118,7 +103,7 @@ def confusion_matrix(
     from matplotlib.colors import PowerNorm
 
     classes = len(confusion)
-    names = printable(class_names)
+    names = drawing.printable(class_names)
     side = max(WIDTH, 0.8 + CONFUSION_CELL * classes)
     figure = new_figure(side, width=side)
     axes = figure.add_subplot()
@@ -144,21 +129,31 @@ def _columns(count: int, ideal: float) -> int:
     return min(near, key=lambda columns: (-count % columns, abs(columns - ideal)))
 
 
-def _tiles(
-    images: Sequence[np.ndarray], captions: Sequence[str], columns: int, **style: Any
+def tiles(
+    images: Shaped[np.ndarray, "n height width"],
+    columns: int,
+    captions: Sequence[str] | None = None,
+    **look: Any,
 ) -> tuple["Figure", "Axes", "AxesImage"]:
     """Images in rows, each above its caption: on one pair of axes, which is far quicker than many.
 
     The axes' unit is the inch.
+
+    Args:
+        images: at least one; all of one shape.
+        columns: images in a row.
+        captions: one for each image, of equally many lines; by default none.
+        look: of the images, as `imshow` takes it.
     """
-    height, width = images[0].shape
+    captions = [""] * len(images) if captions is None else captions
+    height, width = images.shape[1:]
     # A single row or column of pixels leaves some of its room empty.
-    aspect = min(4.0, max(0.25, height / width))
-    pitch, text_height = WIDTH / columns, 0.2 * (1 + captions[0].count("\n"))
-    tile = 0.9 * pitch
-    across, down = min(tile, tile * aspect * width / height), min(1, height / width / aspect)
-    down *= tile * aspect
-    row_height = tile * aspect + text_height
+    pitch = WIDTH / columns
+    cell_width, cell_height = 0.9 * pitch, 0.9 * pitch * min(4, max(0.25, height / width))
+    scale = min(cell_width / width, cell_height / height)
+    across, down = scale * width, scale * height
+    text_height = 0.2 * (1 + captions[0].count("\n")) if captions[0] else 0.1 * pitch
+    row_height = cell_height + text_height
     rows = math.ceil(len(images) / columns)
     figure = new_figure(rows * row_height + 0.1)
     axes = figure.add_subplot()
@@ -167,7 +162,7 @@ def _tiles(
         row, column = divmod(index, columns)
         middle, top = (column + 0.5) * pitch, row * row_height
         extent = (middle - across / 2, middle + across / 2, top + down, top)
-        picture = axes.imshow(image, extent=extent, **style)
+        picture = axes.imshow(image, extent=extent, **look)
         size = 8.5 if columns <= 8 else 7.0
         axes.text(middle, top + down + 0.03, caption, ha="center", va="top", fontsize=size)
     axes.set(xlim=(0, WIDTH), ylim=(rows * row_height, 0))
@@ -187,12 +182,10 @@ def weights(
         titles: one under each picture; by default the index of the unit.
     """
     units, height, width = images.shape
-    names = list(map(str, range(units))) if titles is None else printable(titles)
+    names = list(map(str, range(units))) if titles is None else drawing.printable(titles)
     limit = float(np.percentile(np.abs(images), WEIGHTS_SHOWN)) or 1.0
     columns = _columns(units, ideal=math.sqrt(1.2 * units * height / width))
-    figure, axes, picture = _tiles(
-        list(images), names, columns, cmap="RdBu_r", vmin=-limit, vmax=limit
-    )
+    figure, axes, picture = tiles(images, columns, names, cmap="RdBu_r", vmin=-limit, vmax=limit)
     bar_height = 0.6
     figure.set_figheight(figure.get_figheight() + bar_height)
     bar = figure.colorbar(picture, ax=axes, location="bottom", aspect=40, pad=0, extend="both")
@@ -200,16 +193,17 @@ def weights(
     return figure
 
 
-def mistakes(examples: Sequence[Mistake], class_names: Sequence[str]) -> "Figure":
+def mistakes(
+    images: UInt8[Any, "n height width"], predictions: Predictions, class_names: Sequence[str]
+) -> "Figure":
     """Images taken for another class; under each its label, then what it was taken for."""
-    names = printable(class_names)
+    names = drawing.printable(class_names)
     captions = [
-        f"{names[example.label]} {example.label_probability:.1%}\n"
-        f"\N{RIGHTWARDS ARROW}{names[example.predicted]} {example.predicted_probability:.1%}"
-        for example in examples
+        f"{names[label]}: {probabilities[label]:.1%}\n"
+        f"\N{RIGHTWARDS ARROW}{names[predicted]}: {probabilities[predicted]:.1%}"
+        for label, predicted, probabilities in zip(*predictions[:3], strict=True)
     ]
-    images = [example.image for example in examples]
-    return _tiles(images, captions, MISTAKE_COLUMNS, cmap="gray", vmin=0, vmax=255)[0]
+    return tiles(images, MISTAKE_COLUMNS, captions, cmap="gray", vmin=0, vmax=255)[0]
 
 
 def reliability_diagram(reliability: Reliability) -> "Figure":
@@ -218,8 +212,6 @@ def reliability_diagram(reliability: Reliability) -> "Figure":
     The expected calibration error is the mean length of the orange lines, each counted as often as
     its bin has predictions.
     """
-    from matplotlib.ticker import PercentFormatter
-
     counts, accuracy, confidence = reliability
     bins = len(counts)
     left = np.arange(bins) / bins
@@ -240,24 +232,19 @@ def reliability_diagram(reliability: Reliability) -> "Figure":
         confidence[filled],
         confidence[filled],
         accuracy[filled],
-        color="#D55E00",
+        color=drawing.VERMILION,
         linewidth=2.5,
         label="gap",
     )
-    above.plot(confidence[filled], accuracy[filled], "o", color="#D55E00", markersize=4)
+    above.plot(confidence[filled], accuracy[filled], "o", color=drawing.VERMILION, markersize=4)
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    above.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    above.yaxis.set_major_formatter(drawing.percent)
     figure.legend(loc="outside upper center", ncols=3, fontsize=SMALL, frameon=False)
     below.bar(left, counts, width=1 / bins, align="edge", color="0.5", edgecolor="white")
     below.set(xlabel="confidence: probability of the predicted class", ylabel="predictions")
-    below.set_yscale("symlog", linthresh=1)
-    below.set_ylim(0, 2 * counts.max())
-    below.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    below.set_yscale("log")
+    below.set_ylim(0.5, 2 * counts.max())
+    below.xaxis.set_major_formatter(drawing.percent)
     for axes in (above, below):
-        _behind(axes)
+        drawing.grid(axes)
     return figure
-
-
-def _behind(axes: "Axes") -> None:
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)

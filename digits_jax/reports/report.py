@@ -1,21 +1,37 @@
 """The report of one or more runs: what its page says, and the pictures on it."""
 
-import dataclasses
+import base64
 import functools
 import os
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from digits_jax import data
-from digits_jax.config import Config
-from digits_jax.reports import drawing, figures, page
-from digits_jax.reports.sections import LOSS_NAMES, Section, detail
+from digits_jax.reports import drawing, figures
+from digits_jax.reports.detail import detail
+from digits_jax.reports.page import element, page, picture, section, table
 from digits_jax.runs import reading
-from digits_jax.runs.reading import Group, Run
+from digits_jax.runs.reading import Group
+
+# Column, name in summary.json, and format: of a run, then of means over seeds.
+SUMMARY = (
+    ("test accuracy", "test_accuracy", ".2%"),
+    ("test errors", "test_errors", ",d"),
+    ("test images", "test_size", ",d"),
+    ("test loss", "test_loss", ".4g"),
+    ("parameters", "parameters", ",d"),
+    ("epochs", "epochs", "d"),
+    ("training, s", "train_seconds", ".2f"),
+    ("device", "device", "s"),
+)
+MEANS = (
+    ("test accuracy", "test_accuracy", ".2%"),
+    ("test errors", "test_errors", ",.1f"),
+    ("test loss", "test_loss", ".3g"),
+)
 
 
 class Report(NamedTuple):
@@ -42,168 +58,116 @@ def make(directories: Sequence[str | os.PathLike[str]]) -> Report:
         OSError: where a file cannot be read.
     """
     drawing.require()
-    runs = [reading.read(Path(directory)) for directory in directories]
-    names = _names(runs)
+    runs = reading.read_all(directories)
     groups = reading.group(runs)
     load = functools.lru_cache(maxsize=1)(data.load)  # groups mostly share their data
 
-    sections = [_summary(groups, names), _settings(groups), _learning_curves(groups)]
+    title = f"Report: {runs[0].name if len(runs) == 1 else f'{len(runs)} runs'}"
+    body = [element("h1", title), _summary(groups), _settings(groups), _learning_curves(groups)]
     for group in groups:
         run = group.runs[0]
-        config = run.config
-        splits = load(**config.data_settings)
+        splits = load(**run.config.data_settings)
         reading.check_data(run, splits)
-        which = f"first of the {len(group.runs)} runs of {group.label or 'this report'}"
-        sections.append(detail(run, splits, names[run.directory], which * (len(group.runs) > 1)))
-
-    title = f"Report: {names[runs[0].directory] if len(runs) == 1 else f'{len(runs)} runs'}"
-    body = [page.heading(1, title)]
-    pictures: dict[str, bytes] = {}
-    for section in sections:
-        body += section.html
-        pictures |= section.figures
-    warnings = tuple(warning for section in sections for warning in section.warnings)
-    return Report(page.page(title, body), pictures, warnings)
-
-
-def _names(runs: Sequence[Run]) -> dict[Path, str]:
-    """A short name for each run: its folder's, with a number before it where two have the same."""
-    folders = [run.directory.resolve() for run in runs]
-    for folder, times in Counter(folders).items():
-        if times > 1:
-            raise ValueError(f"{folder}: given {times} times")
-    unique = len({folder.name for folder in folders}) == len(folders)
-    return {
-        run.directory: folder.name if unique else f"{number}-{folder.name}"
-        for number, (run, folder) in enumerate(zip(runs, folders, strict=True), start=1)
-    }
+        body.append(detail(run, splits, seeds=len(group.runs)))
+    return Report(
+        html=page(title, body),
+        figures={
+            image.attrib["data-name"]: base64.b64decode(image.attrib["src"].partition(",")[2])
+            for part in body
+            for image in part.iter("img")
+        },
+        warnings=tuple(
+            paragraph.text or ""
+            for part in body
+            for paragraph in part.iter("p")
+            if paragraph.get("class") == "note"
+        ),
+    )
 
 
-def _summary(groups: Sequence[Group], names: dict[Path, str]) -> Section:
-    several = len(groups) > 1
+def _summary(groups: Sequence[Group]) -> Element:
+    named = len(groups) > 1 and any(run.name != g.label for g in groups for run in g.runs)
+    header = ["run", *["group"] * named, "seed", *(column for column, _, _ in SUMMARY)]
     rows = [
         (
-            names[run.directory],
-            *([group.label] if several else []),
-            str(run.config.seed),
-            f"{run.summary['test_accuracy']:.2%}",
-            f"{run.summary['test_errors']:,}",
-            f"{run.summary['test_size']:,}",
-            f"{run.summary['test_loss']:.5g}",
-            f"{run.summary['parameters']:,}",
-            f"{run.summary['epochs']}",
-            f"{run.summary['train_seconds']:.2f}",
-            run.summary["device"],
+            *(run.name, *[group.label] * named, str(run.config.seed)),
+            *(format(run.summary[name], form) for _, name, form in SUMMARY),
         )
         for group in groups
         for run in group.runs + group.repeats
     ]
-    header = ["run", *(["group"] if several else []), "seed", "test accuracy", "test errors"]
-    header += ["test images", "test loss", "parameters", "epochs", "training, s", "device"]
-    html = [
-        page.heading(2, "Summary"),
-        page.table(header, rows, "As each run's summary.json records it"),
-    ]
-    if several or len(groups[0].runs) > 1:
-        header = ["group", "runs", "seeds", "test accuracy", "test errors", "test loss"]
+    content = [table(header, rows, "As each run's summary.json records it")]
+    if any(len(group.runs) > 1 for group in groups):
+        header = ["group", "runs", "seeds", *(column for column, _, _ in MEANS)]
         caption = "Mean over the seeds of a group ± sample standard deviation"
-        html.append(page.table(header, [_statistics(group) for group in groups], caption))
-    warnings = tuple(
-        f"{names[run.directory]} repeats seed {run.config.seed} of the same settings: "
-        "it is left out of means and curves"
-        for group in groups
-        for run in group.repeats
-    )
-    return Section(
-        [*html, *(page.paragraph(warning, "note") for warning in warnings)], {}, warnings
-    )
+        content.append(table(header, [_means(group) for group in groups], caption))
+    for run in (run for group in groups for run in group.repeats):
+        warning = f"{run.name} repeats seed {run.config.seed} of the same settings: "
+        content.append(element("p", f"{warning}it is left out of means and curves", class_="note"))
+    return section("Summary", *content)
 
 
-def _statistics(group: Group) -> tuple[str, ...]:
-    def statistics(name: str, form: str) -> str:
+def _means(group: Group) -> tuple[str, ...]:
+    def mean(name: str, form: str) -> str:
         values = [run.summary[name] for run in group.runs]
-        mean = format(float(np.mean(values)), form)
-        if len(values) == 1:
-            return mean
-        return f"{mean} ± {format(float(np.std(values, ddof=1)), form)}"
+        deviation = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
+        return f"{np.mean(values):{form}}".removesuffix(".0") + deviation
 
-    return (
-        group.label or "all runs",
-        str(len(group.runs)),
-        ", ".join(str(run.config.seed) for run in group.runs),
-        statistics("test_accuracy", ".2%"),
-        statistics("test_errors", ",.1f"),
-        statistics("test_loss", ".5g"),
-    )
+    seeds = ", ".join(str(run.config.seed) for run in group.runs)
+    means = (mean(name, form) for _, name, form in MEANS)
+    return group.label or "all runs", str(len(group.runs)), seeds, *means
 
 
-def _settings(groups: Sequence[Group]) -> Section:
-    configs = [group.runs[0].config for group in groups]
-    different = reading.differing(configs)
-    same = [
-        (field.name, reading.setting(configs[0], field.name))
-        for field in dataclasses.fields(Config)
-        if field.name not in {*different, "seed"}
-    ]
-    html = [page.heading(2, "Settings")]
+def _settings(groups: Sequence[Group]) -> Element:
+    different, same = reading.settings([group.runs[0].config for group in groups])
+    content = []
     if different:
         header = ["setting", *(group.label for group in groups)]
-        rows = [
-            (name, *(reading.setting(config, name) for config in configs)) for name in different
-        ]
-        html.append(page.table(header, rows, "Settings that differ between groups", words=True))
-    what = "All settings but the seed" if len(groups) == 1 else "Settings that all groups share"
-    html.append(page.details(what, page.table(["setting", "value"], same, what, words=True)))
-    return Section(html, {})
+        rows = [(name, *values) for name, values in different.items()]
+        content.append(table(header, rows, "Settings that differ between groups", words=True))
+    what = "Settings that all groups share" if different else "All settings but the seed"
+    shared = table(["setting", "value"], same.items(), what, words=True)
+    return section("Settings", *content, element("details", element("summary", what), shared))
 
 
-def _learning_curves(groups: Sequence[Group]) -> Section:
-    pictures = {}
-    for loss in dict.fromkeys(group.runs[0].config.loss for group in groups):
-        curves = [
-            _curve(group, "loss", style)
-            for style, group in enumerate(groups)
-            if group.runs[0].config.loss == loss
-        ]
-        quantity = f"loss: {LOSS_NAMES.get(loss, loss)}"
-        figure = figures.learning_curves(curves, quantity)
-        pictures[f"loss-{loss}"] = (figure, f"{LOSS_NAMES.get(loss, loss)} over epochs")
-    curves = [_curve(group, "accuracy", style) for style, group in enumerate(groups)]
-    figure = figures.learning_curves(curves, "accuracy", percent=True)
-    pictures["accuracy"] = (figure, "accuracy over epochs")
-
-    last = "; ".join(_last_epoch(group) for group in groups)
-    band = ""
+def _learning_curves(groups: Sequence[Group]) -> Element:
+    text = (
+        "Training figures are means over an epoch's batches, each taken before its update; "
+        "validation is scored after the epoch."
+    )
     if any(len(group.runs) > 1 for group in groups):
-        band = (
+        text += (
             " Lines are means over the n seeds of a group, bands reach from the least to the "
             "greatest of them."
         )
-    text = (
-        "Training figures are means over an epoch's batches, each taken before its update; "
-        f"validation is scored after the epoch.{band}"
-    )
-    files = {name: drawing.png(figure) for name, (figure, _) in pictures.items()}
-    html = [page.heading(2, "Learning curves"), page.paragraph(text)]
-    shown = [
-        page.picture(files[name], f"Learning curves: {what}. After the last epoch: {last}.", what)
-        for name, (_, what) in pictures.items()
-    ]
-    return Section([*html, page.columns(shown)], files)
+    scored = [_curve(group, "accuracy", style) for style, group in enumerate(groups)]
+    last = "; ".join(map(_last_epoch, scored))
+    losses = [group.runs[0].config.loss for group in groups]
+    shown = []
+    for loss in (*dict.fromkeys(losses), None):
+        metric, name = ("loss", f"{loss} loss") if loss else ("accuracy", "accuracy")
+        curves = [
+            _curve(group, metric, style)
+            for style, group in enumerate(groups)
+            if loss in (None, losses[style])
+        ]
+        figure = figures.learning_curves(curves, name, shares=loss is None)
+        description = f"Learning curves: {name} over epochs. After the last epoch: {last}."
+        file = f"loss-{loss}" if loss else "accuracy"
+        shown.append(picture(file, figure, description, f"{name} over epochs"))
+    content = element("p", text), element("div", *shown, class_="columns")
+    return section("Learning curves", *content)
 
 
 def _curve(group: Group, metric: str, style: int) -> figures.Curve:
     def values(split: str) -> np.ndarray:
         rows = [[getattr(row, f"{split}_{metric}") for row in run.rows] for run in group.runs]
-        # Without validation images there is nothing to draw.
-        return np.array([[value for value in row if value is not None] for row in rows])
+        return np.array(rows, float)  # None becomes NaN
 
     return figures.Curve(group.label, values("train"), values("validation"), style)
 
 
-def _last_epoch(group: Group) -> str:
-    rows = [run.rows[-1] for run in group.runs]
-    training = np.mean([row.train_accuracy for row in rows])
-    words = f"{group.label or 'accuracy'}: training {training:.2%}"
-    scored = [row.validation_accuracy for row in rows if row.validation_accuracy is not None]
-    return f"{words}, validation {np.mean(scored):.2%}" if scored else words
+def _last_epoch(accuracy: figures.Curve) -> str:
+    words = f"{accuracy.label or 'accuracy'}: training {accuracy.training[:, -1].mean():.2%}"
+    validation = accuracy.validation[:, -1].mean()
+    return words if np.isnan(validation) else f"{words}, validation {validation:.2%}"

@@ -1,22 +1,19 @@
 """The compiled programs of a run, and the epochs that they make."""
 
-import contextlib
-import functools
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Sharding
 
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
-from digits_jax.evaluation import Metrics
-from digits_jax.models import Params
+from digits_jax.evaluation import Evaluate, Metrics
+from digits_jax.parallel.data_parallel import make_placed_training, padded
+from digits_jax.parallel.mesh import put
 from digits_jax.runs.history import Row
 from digits_jax.training import TrainMetrics, TrainState, make_training
-
-Evaluate = Callable[[Params, Dataset], Metrics]
 
 
 class Programs(NamedTuple):
@@ -30,21 +27,23 @@ class Programs(NamedTuple):
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate_validation: Evaluate | None
     evaluate_test: Evaluate
-    put: Callable[[Any], Any] = functools.partial(jax.device_put, may_alias=False)
-    put_split: Callable[[Dataset], Dataset] = jax.device_put
-    seconds: float = 0.0
+    put: Callable[[Any], Any]
+    put_split: Callable[[Dataset], Dataset]
+    seconds: float
 
 
 class Epoch(NamedTuple):
     """What an epoch leaves: the state after it, its row, and norms where they were asked for.
 
-    `evaluate_seconds` is what scoring the validation images took.
+    `evaluate_seconds` is what scoring the validation images took; `stopping` says that the run is
+    to stop after it, before its end.
     """
 
     state: TrainState
     row: Row
     gradient_norms: tuple[float, ...] | None
     evaluate_seconds: float
+    stopping: bool = False
 
 
 def state_template(config: Config, splits: Splits) -> TrainState:
@@ -54,36 +53,46 @@ def state_template(config: Config, splits: Splits) -> TrainState:
     return state
 
 
-def evaluations(
-    compile: Callable[[Dataset], Evaluate], splits: Splits
-) -> tuple[Evaluate | None, Evaluate]:
-    """The programs for validation and test images: one where they are as many, `None` for none."""
-    test = compile(splits.test)
-    if len(splits.validation.labels) == 0:
-        return None, test
-    same = len(splits.validation.labels) == len(splits.test.labels)
-    return test if same else compile(splits.validation), test
-
-
 def compile_programs(config: Config, splits: Splits, gradient_norms: bool = False) -> Programs:
-    """Compiles a run ahead of time, so that compile time and training time can be told apart."""
-    training = make_training(
-        config, splits.image_shape, splits.num_classes, gradient_norms=gradient_norms
+    """Compiles a run ahead of time, so that compile time and training time can be told apart.
+
+    A run of several shards is for the first `config.shards` devices, each with its part of every
+    split; that of one, for the first device.
+    """
+    started = time.perf_counter()
+    training, copied, by_shard = make_placed_training(
+        config, splits.image_shape, splits.num_classes, gradient_norms
     )
-    numbers = hyperparameters(config)
-    state = jax.eval_shape(training.init, numbers)
+
+    def shapes(tree: Any, sharding: Sharding | None) -> Any:
+        return jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding),  # type: ignore[no-untyped-call]
+            tree,
+        )
+
+    numbers = shapes(hyperparameters(config), copied)
+    state = shapes(jax.eval_shape(training.init, numbers), copied)
     evaluate = jax.jit(training.evaluate)
 
-    def evaluation(dataset: Dataset) -> Evaluate:
-        return evaluate.lower(state.params, dataset).compile()
+    def evaluation(split: Dataset) -> Evaluate:
+        split = shapes(padded(split, config.shards), by_shard)
+        return evaluate.lower(state.params, split).compile()
 
-    evaluate_validation, evaluate_test = evaluations(evaluation, splits)
+    evaluate_test, images = evaluation(splits.test), len(splits.validation.labels)
+    same = images == len(splits.test.labels)
     epoch = jax.jit(training.epoch, donate_argnums=1)
     return Programs(
-        init=jax.jit(training.init).lower(numbers).compile(),
-        epoch=epoch.lower(numbers, state, splits.train).compile(),
-        evaluate_validation=evaluate_validation,
+        init=jax.jit(training.init, out_shardings=copied).lower(numbers).compile(),
+        epoch=epoch.lower(numbers, state, shapes(splits.train, by_shard)).compile(),
+        evaluate_validation=evaluate_test
+        if same
+        else evaluation(splits.validation)
+        if images
+        else None,
         evaluate_test=evaluate_test,
+        put=lambda tree: put(tree, copied),
+        put_split=lambda split: put(padded(split, config.shards), by_shard),
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -93,7 +102,6 @@ def epochs(
     programs: Programs,
     state: TrainState,
     done: int = 0,
-    profile: Path | None = None,
 ) -> Iterator[Epoch]:
     """Trains, an epoch at each turn: Python is entered once an epoch.
 
@@ -103,14 +111,12 @@ def epochs(
         programs: its compiled programs.
         state: where to begin, on the device; its memory is written over.
         done: the epochs that led to `state`.
-        profile: a folder for a trace of the second epoch made here: the first warms up.
     """
     # All that the run reads, sent once: inside the loop nothing goes to the device.
     numbers = programs.put(hyperparameters(config))
     train_set, validation_set = map(programs.put_split, (splits.train, splits.validation))
     for epoch in range(done + 1, config.epochs + 1):
-        second = epoch == done + 2
-        with _trace(profile, epoch) if profile and second else contextlib.nullcontext():
+        with jax.profiler.StepTraceAnnotation("epoch", step_num=epoch):
             started = time.perf_counter()
             state, metrics = programs.epoch(numbers, state, train_set)
             metrics.loss.block_until_ready()
@@ -118,7 +124,7 @@ def epochs(
         started = time.perf_counter()
         validation = None
         if programs.evaluate_validation:
-            validation = programs.evaluate_validation(state.params, validation_set)
+            validation = programs.evaluate_validation(state.judged, validation_set)
         step, metrics, validation = jax.device_get((state.step, metrics, validation))
         evaluate_seconds = time.perf_counter() - started
         row = Row(
@@ -133,15 +139,6 @@ def epochs(
         )
         norms = metrics.gradient_norms
         yield Epoch(state, row, norms and tuple(map(float, norms)), evaluate_seconds)
-
-
-@contextlib.contextmanager
-def _trace(directory: Path, epoch: int) -> Iterator[None]:
-    with (
-        jax.profiler.trace(directory),
-        jax.profiler.StepTraceAnnotation("epoch", step_num=epoch),
-    ):
-        yield
 
 
 def decimal(scalar: Any) -> float:

@@ -3,7 +3,9 @@
 import csv
 import dataclasses
 import json
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,16 +24,10 @@ from digits_jax.training import make_model
 
 # What a report shows of summary.json, with what it must be.
 SUMMARY_TYPES = {
-    "test_accuracy": float,
-    "test_loss": float,
-    "test_errors": int,
-    "test_size": int,
-    "epochs": int,
-    "parameters": int,
-    "train_seconds": float,
-    "device": str,
-    "versions": dict,
-    "config": dict,
+    float: ("test_accuracy", "test_loss", "train_seconds"),
+    int: ("test_errors", "test_size", "epochs", "parameters"),
+    str: ("device",),
+    dict: ("config",),
 }
 # A group of runs is named by its settings where that takes no more characters than this.
 LABEL_LENGTH = 40
@@ -40,6 +36,7 @@ LABEL_LENGTH = 40
 class Run(NamedTuple):
     """A finished run: its settings, what it measured, and the model it ended with."""
 
+    name: str
     directory: Path
     config: Config
     summary: dict[str, Any]
@@ -65,25 +62,24 @@ class Predictions(NamedTuple):
     labels: Int[np.ndarray, " n"]
     predicted: Int[np.ndarray, " n"]
     probabilities: Float[np.ndarray, "n classes"]
+    confidence: Float[np.ndarray, " n"]  # the probability of the predicted class
+    correct: Bool[np.ndarray, " n"]
 
-    @property
-    def correct(self) -> Bool[np.ndarray, " n"]:
-        """Whether each prediction is right."""
-        correct: np.ndarray = self.predicted == self.labels
-        return correct
 
-    @property
-    def confidence(self) -> Float[np.ndarray, " n"]:
-        """The probability of each predicted class."""
-        confidence: np.ndarray = self.probabilities[np.arange(len(self.labels)), self.predicted]
-        return confidence
+def read_all(directories: Iterable[str | os.PathLike[str]]) -> list[Run]:
+    """Reads runs, and puts their number before their names where two have the same.
 
-    @property
-    def confusion(self) -> Int[np.ndarray, "classes classes"]:
-        """As `Metrics.confusion`: rows are labels, columns predictions."""
-        classes = self.probabilities.shape[1]
-        counts = np.bincount(self.labels * classes + self.predicted, minlength=classes**2)
-        return counts.reshape(classes, classes)
+    Raises:
+        ValueError: as `read`, and where a directory is given twice.
+        OSError: as `read`.
+    """
+    runs = [read(Path(directory)) for directory in directories]
+    for folder, times in Counter(run.directory.resolve() for run in runs).items():
+        if times > 1:
+            raise ValueError(f"{folder}: given {times} times")
+    if len({run.name for run in runs}) == len(runs):
+        return runs
+    return [run._replace(name=f"{number}-{run.name}") for number, run in enumerate(runs, start=1)]
 
 
 def read(directory: Path) -> Run:
@@ -113,7 +109,7 @@ def read(directory: Path) -> Run:
         raise ValueError(
             f"{directory / METRICS_FILE}: expected a line for each epoch from 1 to {config.epochs}"
         )
-    return Run(directory, config, summary, rows, model)
+    return Run(directory.resolve().name, directory, config, summary, rows, model)
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
@@ -123,10 +119,11 @@ def _read_summary(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: damaged: {error}") from None
     if not isinstance(summary, dict):
         raise ValueError(f"{path}: damaged: not an object")
-    for name, kind in SUMMARY_TYPES.items():
-        value = summary.get(name)
-        if not isinstance(value, (int, float) if kind is float else kind):
-            raise ValueError(f"{path}: {name} is {value!r}, expected {kind.__name__}")
+    for kind, names in SUMMARY_TYPES.items():
+        for name in names:
+            value = summary.get(name)
+            if not isinstance(value, (int, float) if kind is float else kind):
+                raise ValueError(f"{path}: {name} is {value!r}, expected {kind.__name__}")
     return summary
 
 
@@ -136,7 +133,7 @@ def _read_metrics(path: Path) -> tuple[Row, ...]:
     try:
         if tuple(header) != Row._fields:
             raise ValueError(f"its columns are not {', '.join(Row._fields)}")
-        return tuple(_row(line) for line in lines)
+        return tuple(map(_row, lines))
     except ValueError as error:
         raise ValueError(f"{path}: damaged: {error}") from None
 
@@ -145,26 +142,31 @@ def _row(line: Sequence[str]) -> Row:
     if len(line) != len(Row._fields):
         raise ValueError(f"a line of {len(line)} values instead of {len(Row._fields)}")
     epoch, step, *numbers = line
-    # A run without validation images leaves their columns empty.
-    values = [float(number) if number else None for number in numbers]
-    optional = {"validation_loss", "validation_accuracy"}
-    for name, value in zip(Row._fields[2:], values, strict=True):
-        if value is None and name not in optional:
-            raise ValueError(f"{name} is missing")
+    values = [
+        # A run without validation images leaves their columns empty.
+        None if not number and name.startswith("validation_") else float(number)
+        for name, number in zip(Row._fields[2:], numbers, strict=True)
+    ]
     return Row(int(epoch), int(step), *values)  # type: ignore[arg-type]
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
     """Puts runs together that differ only in their seed, in the order in which they are given.
 
-    A group's label holds its settings as far as they differ between groups, or its number where
-    those are long; a single group's is empty.
+    A group's label holds its settings as far as they differ between groups, or the name of its
+    first run where those are long; a single group's is empty.
     """
     members: dict[Config, dict[int, list[Run]]] = {}
     for run in runs:
         seeds = members.setdefault(dataclasses.replace(run.config, seed=0), {})
         seeds.setdefault(run.config.seed, []).append(run)
-    labels = _labels(list(members))
+    different, _ = settings(list(members))
+    labels = [
+        ", ".join(f"{name}={values[index]}" for name, values in different.items())
+        for index in range(len(members))
+    ]
+    if max(map(len, labels)) > LABEL_LENGTH:
+        labels = [next(iter(seeds.values()))[0].name for seeds in members.values()]
     return [
         Group(
             label,
@@ -175,29 +177,22 @@ def group(runs: Sequence[Run]) -> list[Group]:
     ]
 
 
-def differing(configs: Sequence[Config]) -> list[str]:
-    """The names of the settings, other than the seed, that are not the same in all `configs`."""
-    return [
-        field.name
+def settings(configs: Sequence[Config]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """All settings but the seed, as a person reads them: those that differ, those that do not."""
+    values = {
+        field.name: [_written(getattr(config, field.name)) for config in configs]
         for field in dataclasses.fields(Config)
-        if field.name != "seed" and len({getattr(config, field.name) for config in configs}) > 1
-    ]
+        if field.name != "seed"
+    }
+    different = {name: written for name, written in values.items() if len(set(written)) > 1}
+    return different, {name: values[name][0] for name in values if name not in different}
 
 
-def setting(config: Config, name: str) -> str:
-    """A setting as a person reads it: a list as 128,64, what is not set as none."""
-    value = getattr(config, name)
+def _written(value: Any) -> str:
+    """A list as 128,64; what is not set as none."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
-
-
-def _labels(configs: Sequence[Config]) -> list[str]:
-    names = differing(configs)
-    labels = [", ".join(f"{name}={setting(config, name)}" for name in names) for config in configs]
-    if max(map(len, labels)) > LABEL_LENGTH:
-        return [f"group {number}" for number in range(1, len(configs) + 1)]
-    return labels
 
 
 def check_data(run: Run, splits: Splits) -> None:
@@ -226,4 +221,5 @@ def predict(model: model_file.TrainedModel, dataset: Dataset) -> Predictions:
         return logits.argmax(axis=-1), to_probabilities(logits)
 
     predicted, probabilities = jax.device_get(predictions(model.params, dataset.images))
-    return Predictions(np.asarray(dataset.labels), predicted, probabilities)
+    labels, confidence = np.asarray(dataset.labels), probabilities[range(len(predicted)), predicted]
+    return Predictions(labels, predicted, probabilities, confidence, predicted == labels)

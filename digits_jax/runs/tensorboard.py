@@ -67,8 +67,8 @@ def writing(directory: Path, done: int) -> Iterator[Callable[[Epoch], None]]:
 
 
 def parameter_norms(params: Params) -> tuple[float, ...]:
-    """The Euclidean norm of each layer, weights and biases together."""
+    """The Euclidean norm of each layer with parameters, all of them together."""
     return tuple(
         float(np.sqrt(sum(np.square(leaf, dtype=np.float64).sum() for leaf in layer)))
-        for layer in jax.device_get(params)
+        for layer in filter(None, jax.device_get(params))
     )

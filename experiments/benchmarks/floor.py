@@ -1,41 +1,28 @@
-"""Section 2: the floor, the time of the training's matrix products alone at the machine's rate."""
+"""The floor: the time of the training's matrix products alone, at the machine's rate."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from experiments.benchmarks import epochs
-from experiments.benchmarks.rows import Row
-from experiments.peers.classic import CLASSES, HIDDEN, PIXELS, TRAIN_SIZE
-
-SIZES = (PIXELS, HIDDEN, CLASSES)
+from experiments.benchmarks.epochs import EPOCH, ONE_CORE, RATE
+from experiments.benchmarks.measurements import Measurement, median, select
+from experiments.benchmarks.networks import Network
 
 
-def operations(sizes: Sequence[int] = SIZES, images: int = TRAIN_SIZE) -> int:
-    """Additions and multiplications of the matrix products of an epoch.
-
-    Forward, and the gradient of the weights: one each for every layer; delta propagated back: one
-    for every layer but the first.
-    """
-    weights = [inputs * outputs for inputs, outputs in itertools.pairwise(sizes)]
-    return 2 * images * (2 * sum(weights) + sum(weights[1:]))
-
-
-def fastest(rows: Sequence[Row], setting: str, one_core: bool) -> Row | None:
-    """The highest rate of any library on one core, or on all that JAX has (any device)."""
+def seconds(
+    network: Network, measurements: Iterable[Measurement], setting: str, one_core: bool
+) -> float | None:
+    """An epoch's, at the highest rate of any library on one core, or on all (or any device)."""
     rates = [
-        row
-        for row in rows
-        if row.section == epochs.FLOOR_SECTION
-        and row.setting == setting
-        and row.median
-        and (not one_core or row.note == epochs.ONE_CORE)
+        m.median
+        for m in select(measurements, network.section, RATE)
+        if m.median and m.setting == setting and (m.note == ONE_CORE or not one_core)
     ]
-    return max(rates, key=lambda row: row.median or 0.0, default=None)
+    return network.images * network.operations / max(rates) if rates else None
 
 
-def share(rows: Sequence[Row], epoch: Row, one_core: bool) -> float | None:
-    """The floor's part of the time of an epoch: 1 where there is nothing but matrix products."""
-    rate = fastest(rows, epoch.setting, one_core)
-    if rate is None or not rate.median or not epoch.median:
-        return None
-    return operations() / rate.median / epoch.median
+def share(
+    network: Network, measurements: Iterable[Measurement], name: str, setting: str, one_core: bool
+) -> float | None:
+    """Its part of the time of an epoch: 1 where there is nothing but matrix products."""
+    epoch = median(measurements, network.section, name, setting, EPOCH)
+    floor = seconds(network, measurements, setting, one_core)
+    return floor / epoch if floor and epoch else None

@@ -1,77 +1,88 @@
-"""Section 4: how time an image grows with the training set, and with the network's size.
+"""Section 4: how time an image grows with the training set, and time a network with their number.
 
-Where more of the same is computed, time an image should stay what it is.
+Where more of the same is computed, each should take as long as before.
 """
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from digits_jax.config import GRADIENTS
+from digits_jax.gradients import GRADIENTS
 from experiments.benchmarks import workers
-from experiments.benchmarks.rows import Row, measured, missing
-from experiments.benchmarks.timing import Unavailable, interleaved, summarise
-from experiments.peers.classic import TRAIN_SIZE
+from experiments.benchmarks.measurements import Effort, Measurement, measurement
+from experiments.benchmarks.workers import Worker
+from experiments.cli.timing import Unavailable, interleaved, summarise
 
-IMAGES, WIDTH, DEPTH = "training images", "hidden units", "hidden layers"
-QUANTITY, UNIT = "time an image", "s"
-LAYER = 30  # units of each layer of the deeper networks
+IMAGES, TIME_AN_IMAGE = "training images", "time an image"
+NETWORKS, TIME_A_NETWORK = "networks", "time a network"
+Progress = Callable[[str], Any]
+# By name and setting: what prepares a measurement, which gives seconds.
+Prepare = Mapping[tuple[str, int], Callable[[], Callable[[], float]]]
 
 
-class Settings(NamedTuple):
-    """What is varied, and `rounds` turns of `seconds` each for every point.
+def images(
+    batch_sizes: Sequence[int], train_sizes: Sequence[int], effort: Effort, progress: Progress
+) -> Iterator[Measurement]:
+    """Time an image with each gradient; no batch is larger than its training set."""
 
-    Networks of other sizes are measured at the first of `batch_sizes` alone.
+    def prepare(worker: Worker, **fields: Any) -> Callable[[], float]:
+        epoch = workers.prepare(worker, ".project.epoch", **fields)
+        count = fields["train_size"] // fields["batch_size"] * fields["batch_size"]
+        return lambda: epoch.measure("epoch", effort.turn_seconds).seconds / count
+
+    with compilation_cache() as cache, workers.started(cache) as worker:
+        ready = {
+            (f"{gradients}, batch {batch_size}", train_size): partial(
+                prepare, worker, train_size=train_size, batch_size=batch_size, gradients=gradients
+            )
+            for train_size in train_sizes
+            for batch_size in batch_sizes
+            if batch_size <= train_size
+            for gradients in GRADIENTS
+        }
+        yield from _in_turn(IMAGES, TIME_AN_IMAGE, ready, effort.rounds, progress)
+
+
+def sweeps(
+    networks: Sequence[int], effort: Effort, platform: str, progress: Progress
+) -> Iterator[Measurement]:
+    """Time a network in sweeps of so many, over one lane and over all, with each gradient."""
+
+    def prepare(worker: Worker, count: int, gradients: str) -> Callable[[], float]:
+        fields = {"networks": count, "gradients": gradients, "epochs": effort.sweep_epochs}
+        sweep = workers.prepare(worker, ".project.sweep", **fields)
+        sweep.call("seconds")
+        return lambda: float(sweep.call("seconds")) / count
+
+    with contextlib.ExitStack() as stack:
+        # A sweep compiles at each call: with a cache, the same program once.
+        cache = stack.enter_context(compilation_cache())
+        ready = {}
+        for lane, environment in lanes(platform).items():
+            worker = stack.enter_context(workers.started(cache | environment))
+            for count in networks:
+                # A lane without a network of its own would repeat another's.
+                if count >= int(environment.get("JAX_NUM_CPU_DEVICES", 1)):
+                    for gradients in GRADIENTS:
+                        start = partial(prepare, worker, count, gradients)
+                        ready[f"{gradients}, {lane}", count] = start
+        yield from _in_turn(NETWORKS, TIME_A_NETWORK, ready, effort.rounds, progress)
+
+
+def lanes(platform: str) -> dict[str, dict[str, str]]:
+    """By name the environment of a process with one lane, and of one with a lane a core.
+
+    Elsewhere than on a CPU the devices are the lanes.
     """
-
-    batch_sizes: Sequence[int]
-    train_sizes: Sequence[int]
-    widths: Sequence[int]
-    depths: Sequence[int]
-    rounds: int
-    seconds: float
-
-
-class Point(NamedTuple):
-    """A value on an axis, with the fields of Config that it stands for."""
-
-    axis: str
-    value: int
-    settings: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """What is compared over an axis."""
-        return f"{self.settings['gradients']}, batch {self.settings['batch_size']}"
-
-    @property
-    def images(self) -> int:
-        """The images of an epoch, which are whole batches."""
-        size, batch_size = self.settings["train_size"], self.settings["batch_size"]
-        return int(size // batch_size * batch_size)
-
-
-def points(settings: Settings) -> list[Point]:
-    """All of every axis, with each gradient; no batch larger than its training set."""
-    found = []
-    for axis, values, batch_sizes in (
-        (IMAGES, settings.train_sizes, settings.batch_sizes),
-        (WIDTH, settings.widths, settings.batch_sizes[:1]),
-        (DEPTH, settings.depths, settings.batch_sizes[:1]),
-    ):
-        for value in values:
-            train_size = value if axis == IMAGES else TRAIN_SIZE
-            hidden = {IMAGES: [LAYER], WIDTH: [value], DEPTH: [LAYER] * value}[axis]
-            fields = {"train_size": train_size, "hidden": hidden}
-            found += [
-                Point(axis, value, fields | {"batch_size": batch_size, "gradients": gradients})
-                for batch_size in batch_sizes
-                if batch_size <= train_size
-                for gradients in GRADIENTS
-            ]
-    return found
+    if platform != "cpu":
+        return {f"all {platform} devices": {}}
+    return {
+        f"{count} lane{'s' if count > 1 else ''}": {"JAX_NUM_CPU_DEVICES": str(count)}
+        for count in sorted({1, os.cpu_count() or 1})
+    }
 
 
 @contextlib.contextmanager
@@ -84,38 +95,19 @@ def compilation_cache() -> Iterator[dict[str, str]]:
         }
 
 
-def rows(settings: Settings, progress: Callable[[str], Any]) -> Iterator[Row]:
-    """Time an image at every point of every axis.
-
-    Args:
-        settings: how much is measured.
-        progress: is told what is being done.
-    """
-    for axis in (IMAGES, WIDTH, DEPTH):
-        here = [point for point in points(settings) if point.axis == axis]
-        if here:
-            yield from _axis(here, settings, progress)
-
-
-def _axis(
-    here: Sequence[Point], settings: Settings, progress: Callable[[str], Any]
-) -> Iterator[Row]:
-    with compilation_cache() as cache, workers.started(cache) as worker:
-        ready = {}
-        for index, point in enumerate(here):
-            progress(f"{point.axis} {point.value:,}: {point.name}")
-            try:
-                workers.prepare(worker, str(index), workers.competitor("project"), **point.settings)
-            except Unavailable as reason:
-                yield missing(point.axis, point.name, point.value, QUANTITY, UNIT, str(reason))
-                continue
-            ready[index] = partial(workers.time_turn, worker, str(index), "epoch", settings.seconds)
-        progress("times in turn")
-        results, failures = interleaved(ready, settings.rounds)
-        for index, failure in failures.items():
-            point = here[index]
-            yield missing(point.axis, point.name, point.value, QUANTITY, UNIT, str(failure))
-        for index, samples in results.items():
-            point = here[index]
-            times = summarise([sample.seconds / point.images for sample in samples])
-            yield measured(point.axis, point.name, point.value, QUANTITY, UNIT, times)
+def _in_turn(
+    section: str, quantity: str, prepare: Prepare, rounds: int, progress: Progress
+) -> Iterator[Measurement]:
+    """All that can be prepared, in turn."""
+    ready, failures = {}, {}
+    for (name, setting), start in prepare.items():
+        progress(f"{setting:,} {section}: {name}")
+        try:
+            ready[name, setting] = start()
+        except Unavailable as reason:
+            failures[name, setting] = reason
+    progress(f"{section}: times in turn")
+    results, more = interleaved(ready, rounds)
+    found = {key: summarise(values) for key, values in results.items()} | failures | more
+    for name, setting in prepare:
+        yield measurement(section, name, setting, quantity, "s", found[name, setting])

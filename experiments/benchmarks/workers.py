@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from experiments.benchmarks.timing import Sample, Unavailable, turn
+from experiments.cli.timing import Timing, Unavailable, measure
 
 ROOT = Path(__file__).parents[2]
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# What a competitor's module makes of a request: functions by name.
+COMPETITORS = "experiments.benchmarks.competitors"
+# What a competitor is: functions by name, to be called and timed.
 Functions = dict[str, Callable[..., Any]]
 
 
@@ -33,9 +33,21 @@ class Worker(NamedTuple):
     log: IO[str]
 
 
-def thread_settings(threads: int) -> dict[str, str]:
-    """The environment in which libraries of linear algebra use so many threads."""
-    return dict.fromkeys(THREAD_VARIABLES, str(threads))
+class Prepared(NamedTuple):
+    """Functions that a worker keeps."""
+
+    worker: Worker
+    key: int
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """What one of them returns."""
+        return ask(self.worker, do="call", key=self.key, function=function, arguments=arguments)
+
+    def measure(self, function: str, seconds: float) -> Timing:
+        """`timing.measure` of one of them."""
+        return Timing(
+            *ask(self.worker, do="measure", key=self.key, function=function, seconds=seconds)
+        )
 
 
 @contextlib.contextmanager
@@ -93,28 +105,19 @@ def ask(worker: Worker, **request: Any) -> Any:
     return answer["result"]
 
 
-def competitor(name: str) -> str:
-    """The full name of a module of `competitors`."""
-    return f"experiments.benchmarks.competitors.{name}"
+def prepare(worker: Worker, function: str, **arguments: Any) -> Prepared:
+    """Has a worker call a function and keep the functions by name that it returns.
 
-
-def prepare(worker: Worker, key: str, module: str, **arguments: Any) -> None:
-    """Has a worker import `module` and keep what its `prepare` makes of the arguments as `key`."""
-    ask(worker, do="prepare", key=key, module=module, arguments=arguments)
-
-
-def call(worker: Worker, key: str, function: str, **arguments: Any) -> Any:
-    """What a function of `key` returns."""
-    return ask(worker, do="call", key=key, function=function, arguments=arguments)
-
-
-def time_turn(worker: Worker, key: str, function: str, seconds: float) -> Sample:
-    """`timing.turn` of a function of `key`."""
-    return Sample(*ask(worker, do="turn", key=key, function=function, seconds=seconds))
+    Args:
+        worker: where.
+        function: as in `.project.epoch`, of a module of `competitors`, or a full name.
+        arguments: what it is called with.
+    """
+    return Prepared(worker, ask(worker, do="prepare", function=function, arguments=arguments))
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:
-    prepared: dict[str, Functions] = {}
+    prepared: list[Functions] = []
     for line in requests:
         try:
             answer = {"result": _answer(json.loads(line), prepared)}
@@ -127,15 +130,15 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
         answers.flush()
 
 
-def _answer(request: dict[str, Any], prepared: dict[str, Functions]) -> Any:
-    key = request["key"]
+def _answer(request: dict[str, Any], prepared: list[Functions]) -> Any:
     if request["do"] == "prepare":
-        module = importlib.import_module(request["module"])
-        prepared[key] = module.prepare(**request["arguments"])
-        return None
-    function = prepared[key][request["function"]]
-    if request["do"] == "turn":
-        return turn(function, request["seconds"])
+        module, _, name = request["function"].rpartition(".")
+        make = getattr(importlib.import_module(module, COMPETITORS), name)
+        prepared.append(make(**request["arguments"]))
+        return len(prepared) - 1
+    function = prepared[request["key"]][request["function"]]
+    if request["do"] == "measure":
+        return measure(function, request["seconds"])
     return function(**request["arguments"])
 
 

@@ -24,8 +24,8 @@ PACKAGES = ("jax", "jaxlib", "numpy")
 
 def define() -> None:
     """Defines the flag that puts what a script measures on record."""
-    help = "also write the tables into experiments/records"
-    absl_flags.DEFINE_bool("record", False, help, module_name="run")
+    about = "also write the tables into experiments/records"
+    absl_flags.DEFINE_bool("record", False, about, module_name="run")
 
 
 def provenance(

@@ -29,7 +29,7 @@ def draw(seed: int) -> list[Floats]:
 
 
 def make_training(
-    data: Data, batch_size: int, layout: str = "out, in", rows: str = "uint8"
+    data: Data, batch_size: int, layout: str = "out, in", rows: str = "float32"
 ) -> Training:
     """Gradient descent over reused arrays.
 

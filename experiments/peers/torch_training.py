@@ -29,7 +29,7 @@ def make_training(
     data: Data,
     batch_size: int,
     update: str = "_foreach_add_",
-    rows: str = "uint8",
+    rows: str = "float32",
     options: dict[str, Any] | None = None,
 ) -> Training:
     """Gradient descent with gradients by torch.autograd, or all of a step by torch.compile.

@@ -1,13 +1,12 @@
 """The figures of a sweep: the spread over seeds, and accuracy against what was varied."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digits_jax.reports.drawing import MARKERS, SMALL, new_figure, plain, png
+from digits_jax.reports.drawing import SMALL, grid, new_figure, plain, png, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +64,7 @@ def distribution(
     axes.boxplot(values[::-1], orientation="horizontal", tick_labels=labels[::-1], whis=(0, 100))
     axes.set_xlabel(f"{split} accuracy over seeds, % (box: quartiles; whiskers: all)")
     axes.tick_params(axis="y", labelsize=SMALL)
-    axes.grid(axis="x", alpha=0.4)
+    grid(axes, "x")
     if len(table) > len(best):
         axes.set_title(f"the best {len(best)} of {len(table)} settings", fontsize=SMALL)
     return figure
@@ -95,16 +94,15 @@ def against(
     for entry in table:
         label = ", ".join(f"{other}={entry[other]}" for other in others)
         lines.setdefault(label, []).append(entry)
-    for (label, entries), marker in zip(lines.items(), itertools.cycle(MARKERS), strict=False):
+    for index, (label, entries) in enumerate(lines.items()):
         entries.sort(key=lambda entry: float(entry[name]))
         deviations = [100 * entry[f"{split}_accuracy_std"] for entry in entries]
         axes.errorbar(
             [float(entry[name]) for entry in entries],
             [100 * entry[f"{split}_accuracy_mean"] for entry in entries],
             yerr=None if any(map(math.isnan, deviations)) else deviations,
-            marker=marker,
-            markersize=5,
             capsize=3,
+            **style(index),
             label=plain(label) or None,
         )
     _scale(axes, [float(entry[name]) for entry in table])
@@ -112,7 +110,7 @@ def against(
     if count > 1:
         axes.set_title(f"mean and standard deviation over {count} seeds", fontsize=SMALL)
     axes.set(xlabel=plain(name), ylabel=f"{split} accuracy, %")
-    axes.grid(alpha=0.4)
+    grid(axes)
     if any(lines):
         figure.legend(loc="outside right upper", fontsize=SMALL)
     return figure

@@ -28,13 +28,13 @@ def test_combinations_are_every_value_with_every_seed():
     assert len(configs) == 12
     assert len(set(configs)) == 12
     assert [config.seed for config in configs[:4]] == [3, 4, 3, 4]
-    assert {config.hidden for config in configs} == {(4,), (8,), (9, 5)}
+    assert {config.hidden for config in configs} == {("4",), ("8",), ("9", "5")}
 
 
 @pytest.mark.parametrize(
     ("varied", "message"),
     [
-        ({"colour": ["red"]}, "cannot vary colour: known are activation, batch_size"),
+        ({"colour": ["red"]}, "cannot vary colour: known are activation, average, batch_size"),
         ({"learning_rate": [1.0, -1.0]}, r"learning_rate=-1.0: must be"),
         ({"batch_size": [10, 61]}, "batch_size=61 is larger than train_size=60"),
         ({"seed": [1]}, "cannot vary seed"),
@@ -57,9 +57,9 @@ def test_numbers_share_a_program_and_shapes_do_not():
         "init_scale": [0.5, 1.0],
     }
     configs = sweeps.combinations(CONFIG, varied, seeds=[0, 1])
-    assert sweeps.programs(configs) == [list(range(128))]
+    assert sweeps.by_program(configs) == [list(range(128))]
     structural = {"hidden": [(4,), (8,)], "batch_size": [5, 10], "epochs": [1, 2]}
-    programs = sweeps.programs(sweeps.combinations(CONFIG, structural, seeds=[0, 1, 2]))
+    programs = sweeps.by_program(sweeps.combinations(CONFIG, structural, seeds=[0, 1, 2]))
     assert [len(program) for program in programs] == [3] * 8
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from digits_jax.reports import drawing, figures
 from digits_jax.reports.calibration import expected_calibration_error, reliability
+from digits_jax.runs.reading import Predictions
 
-NOTHING = np.zeros((3, 0))
+NOTHING = np.full((3, 2), np.nan)
 
 
 def curve(label="", validation=None, style=0):
@@ -33,7 +34,7 @@ def test_learning_curves_are_means_with_the_range_of_the_seeds():
 
 
 def test_one_run_has_no_band_and_no_validation_no_line_in_the_legend():
-    one = figures.Curve("", np.array([[0.5, 0.7]]), np.zeros((1, 0)))
+    one = figures.Curve("", np.array([[0.5, 0.7]]), NOTHING[:1])
     figure = figures.learning_curves([one], "loss")
     assert not figure.axes[0].collections
     assert legends(figure) == ["training"]
@@ -96,12 +97,18 @@ def test_pictures_keep_their_proportions_and_do_not_overlap(shape):
     assert right.max() <= drawing.WIDTH
 
 
+def mistaken(labels, predicted, probabilities=(0.004, 0.0029, 0.9931)):
+    """Predictions of images that are all alike."""
+    n = len(labels)
+    wrong = (np.full(n, max(probabilities)), np.zeros(n, bool))
+    return Predictions(np.array(labels), np.array(predicted), np.array([probabilities] * n), *wrong)
+
+
 def test_a_mistake_shows_both_names_and_probabilities():
     image = np.arange(35, dtype=np.uint8).reshape(5, 7)
-    example = figures.Mistake(image, 0, 0.004, 2, 0.9931)
-    figure = figures.mistakes([example], ["Bag", "Coat", "Ankle boot"])
+    figure = figures.mistakes(image[None], mistaken([0], [2]), ["Bag", "Coat", "Ankle boot"])
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), image)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["Bag 0.4%\n→Ankle boot 99.3%"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["Bag: 0.4%\n→Ankle boot: 99.3%"]
 
 
 def test_the_gaps_of_a_reliability_diagram_add_up_to_the_calibration_error():
@@ -125,22 +132,23 @@ HARD_NAMES = ["$5 or $6", "木", "an_extremely_long_class_name", "<b>", "_"]
 def test_names_that_are_hard_to_draw():
     axes = figures.confusion_matrix(np.eye(5, dtype=int), HARD_NAMES).axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == [r"\$5 or \$6", "1", "an_extreme…", "<b>", "_"]
+    assert names == [r"\$5 or \$6", "1", "2 an_extre…", "<b>", "_"]
     drawing.png(axes.figure)
     long = [f"a_class_like_any_other_{label}" for label in range(3)]
     axes = figures.confusion_matrix(np.eye(3, dtype=int), long).axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["0 a_class_…", "1 a_class_…", "2 a_class_…"]
-    image = np.zeros((5, 7), np.uint8)
-    examples = [figures.Mistake(image, label, 0.1, 0, 0.9) for label in range(1, 5)]
-    drawing.png(figures.mistakes(examples, HARD_NAMES))
+    images = np.zeros((4, 5, 7), np.uint8)
+    wrong = mistaken([1, 2, 3, 4], [0] * 4, probabilities=[0.9, *[0.025] * 4])
+    drawing.png(figures.mistakes(images, wrong, HARD_NAMES))
     drawing.png(figures.learning_curves([curve("data_dir=$HOME"), curve("data_dir=木$")], "loss"))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (5, 7)])
 def test_images_of_any_shape_are_drawn(shape):
-    image = np.ones(shape, np.uint8)
-    drawing.png(figures.mistakes([figures.Mistake(image, 0, 0.2, 1, 0.8)] * 5, ["a", "b"]))
+    images = np.ones((5, *shape), np.uint8)
+    drawing.png(figures.mistakes(images, mistaken([0] * 5, [1] * 5), ["a", "b", "c"]))
+    drawing.png(figures.tiles(images, columns=3)[0])
     drawing.png(figures.weights(np.ones((3, *shape))))
 
 

@@ -22,7 +22,7 @@ def directory(tmp_path_factory, write_idx_folder, tiny_split, train_run):
     folder = tmp_path_factory.mktemp("results")
     write_idx_folder(folder / "data", tiny_split(40), tiny_split(24, seed=1))
     size = {"data_dir": str(folder / "data"), "train_size": 30, "validation_size": 0}
-    return train_run(folder / "run", **size, hidden=(6,), epochs=2, learning_rate=0.01)
+    return train_run(folder / "run", **size, hidden=("6",), epochs=2, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def copy(directory, tmp_path):
 
 def test_a_run_comes_back(run, directory):
     assert run.config == run.model.config
-    assert run.config.hidden == (6,)
+    assert run.config.hidden == ("6",)
     assert run.summary == json.loads((directory / runs.SUMMARY_FILE).read_text())
     assert [row.epoch for row in run.rows] == [1, 2]
     assert run.rows[1].step == 6
@@ -51,7 +51,9 @@ def test_predictions_are_what_evaluation_counts(run):
     predictions = reading.predict(run.model, splits.test)
     network = make_model(config, run.model.image_shape, run.model.num_classes)
     metrics = jax.jit(make_evaluate(network, LOSSES[config.loss]))(run.model.params, splits.test)
-    np.testing.assert_array_equal(predictions.confusion, metrics.confusion)
+    labels, predicted = predictions.labels, predictions.predicted
+    for (label, taken), count in np.ndenumerate(metrics.confusion):
+        assert np.sum((labels == label) & (predicted == taken)) == count
     assert np.sum(~predictions.correct) == metrics.errors == run.summary["test_errors"]
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(predictions.confidence, predictions.probabilities.max(axis=1))
@@ -72,16 +74,24 @@ def test_runs_that_differ_only_in_their_seed_are_a_group(run):
 def test_labels_of_groups_are_short(run):
     assert [group.label for group in reading.group([run])] == [""]
     other = Config(data_dir="/a/folder/far/away/from/here", hidden=(), seed=9)
-    labels = [group.label for group in reading.group([run, run._replace(config=other)])]
-    assert labels == ["group 1", "group 2"]
+    far = run._replace(config=other, name="far")
+    labels = [group.label for group in reading.group([run, far, far._replace(name="again")])]
+    assert labels == ["run", "far"]
+
+
+def test_runs_of_one_name_are_told_apart_by_number(directory, copy):
+    assert [run.name for run in reading.read_all([copy])] == ["run"]
+    assert [run.name for run in reading.read_all([directory, str(copy)])] == ["1-run", "2-run"]
 
 
 def test_settings_are_written_as_flags_are():
-    config = Config(hidden=(128, 64))
-    told = [reading.setting(config, name) for name in ("hidden", "data_dir", "learning_rate")]
-    assert told == ["128,64", "none", "3.0"]
-    assert reading.setting(Config(hidden=()), "hidden") == "none"
-    assert reading.differing([config, Config(seed=5), Config(epochs=1)]) == ["hidden", "epochs"]
+    configs = Config(hidden=("128", "64")), Config(seed=5, hidden=()), Config(epochs=1)
+    different, same = reading.settings(configs)
+    assert different == {"hidden": ["128,64", "none", "30"], "epochs": ["30", "30", "1"]}
+    assert (same["data_dir"], same["learning_rate"]) == ("none", "3.0")
+    assert list(same)[:4] == ["dataset", "data_dir", "train_size", "validation_size"]
+    assert {*different, *same, "seed"} == {field.name for field in dataclasses.fields(Config)}
+    assert not different.keys() & same.keys()
 
 
 def test_a_model_for_other_images_is_refused(run):

@@ -1,14 +1,15 @@
 """Event files, read by what their format says, without TensorFlow."""
 
 import builtins
+import contextlib
 import struct
 
 import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from digits_jax import Config, Layer, runs
-from digits_jax.runs import run, tensorboard
+from digits_jax import Affine, Config, runs
+from digits_jax.runs import tensorboard
 from digits_jax.runs.programs import compile_programs
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=3, learning_rate=1.0)
@@ -33,22 +34,26 @@ def scalars(events):
     }
 
 
-def test_events_hold_what_metrics_hold_and_norms_by_layer(tmp_path, splits, monkeypatch):
+def test_events_hold_what_metrics_hold_and_norms_by_layer(tmp_path, splits):
     programs = compile_programs(CONFIG, splits, gradient_norms=True)
-    monkeypatch.setattr(run, "compile_programs", lambda *args, **options: programs)
     rows = []
+
+    def observers(done):
+        seeing = contextlib.nullcontext(lambda epoch: rows.append(epoch.row))
+        return [seeing, tensorboard.writing(tmp_path, done)]
+
     asked = iter([False, False, False, True])
     with pytest.raises(runs.Stopped):
         runs.train(
             CONFIG,
             splits,
             tmp_path,
-            rows.append,
-            write_events=True,
+            observers(0),
+            programs=programs,
             should_stop=lambda: next(asked),
         )
     checkpoint, _ = runs.restore(CONFIG, splits, tmp_path)
-    runs.train(CONFIG, splits, tmp_path, rows.append, checkpoint=checkpoint, write_events=True)
+    runs.train(CONFIG, splits, tmp_path, observers(2), programs=programs, checkpoint=checkpoint)
 
     first, second = read_events(tmp_path)
     assert {event.step for event in first if event.summary.value} == {1, 2}
@@ -78,13 +83,13 @@ def test_events_hold_what_metrics_hold_and_norms_by_layer(tmp_path, splits, monk
             assert values[tag, row.epoch] == np.float32(value)
         assert values["gradient_norm/layer_0", row.epoch] > 0
     model = runs.load(tmp_path / runs.MODEL_FILE)
-    last = model.params[1]
+    last = model.params[3]
     norm = np.sqrt(np.sum(np.square(last.weights)) + np.sum(np.square(last.biases)))
     assert values["parameter_norm/layer_1", 3] == pytest.approx(float(norm), rel=1e-6)
 
 
 def test_parameter_norms_are_of_weights_and_biases_together():
-    layer = Layer(np.array([[2.0, 0.0], [0.0, 3.0]], np.float32), np.array([6.0, 0.0], np.float32))
+    layer = Affine(np.array([[2.0, 0.0], [0.0, 3.0]], np.float32), np.array([6.0, 0.0], np.float32))
     assert tensorboard.parameter_norms((layer,)) == (7.0,)
 
 

@@ -1,1 +1,1 @@
-"""What runs in a worker: modules whose `prepare` gives functions to be called and timed."""
+"""What runs in a worker: each function gives functions by name, to be called and timed."""

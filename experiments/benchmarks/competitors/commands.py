@@ -18,7 +18,7 @@ from experiments.benchmarks.workers import ROOT, Functions
 MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-def prepare() -> Functions:
+def launcher() -> Functions:
     """The function `run`."""
     return {"run": run}
 

@@ -11,7 +11,7 @@ from experiments.benchmarks.workers import Functions
 CPU_SIZE, ACCELERATOR_SIZE = 1024, 8192
 
 
-def prepare(library: str) -> Functions:
+def product(library: str) -> Functions:
     """The functions `product` and `operations` of a float32 product by `library`."""
     multiply, size = LIBRARIES[library]()
     return {"product": multiply, "operations": lambda: 2 * size**3}

@@ -1,4 +1,4 @@
-"""This project: its compiled epoch on its own data."""
+"""This project: its compiled epoch on its own data, its sweep, its device."""
 
 import functools
 from typing import Any
@@ -9,8 +9,9 @@ import numpy as np
 from digits_jax import data
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
+from digits_jax.parallel import sweeps
 from digits_jax.runs.programs import compile_programs
-from experiments.benchmarks.competitors.scores import score
+from experiments.benchmarks.competitors.peers import score
 from experiments.benchmarks.workers import Functions
 
 MNIST_TRAINING_SIZE = 60_000
@@ -31,14 +32,12 @@ def _on_device(train_size: int) -> Any:
     return jax.device_put((splits.train, splits.test))
 
 
-def prepare(**settings: Any) -> Functions:
+def epoch(**settings: Any) -> Functions:
     """The functions `epoch` and `score` of a run.
 
     Args:
         settings: of Config, without validation images.
     """
-    if "hidden" in settings:
-        settings["hidden"] = tuple(settings["hidden"])
     config = Config(validation_size=0, **settings)
     programs = compile_programs(config, tiled(config.train_size))
     train_set, test_set = _on_device(config.train_size)
@@ -55,9 +54,24 @@ def prepare(**settings: Any) -> Functions:
         metrics.loss.block_until_ready()
 
     def accuracy() -> float:
-        return float(programs.evaluate_test(state.params, test_set).accuracy)
+        return float(programs.evaluate_test(state.judged, test_set).accuracy)
 
-    return {
-        "epoch": epoch,
-        "score": functools.partial(score, start, epoch, accuracy),
-    }
+    return {"epoch": epoch, "score": functools.partial(score, start, epoch, accuracy)}
+
+
+def sweep(networks: int, **settings: Any) -> Functions:
+    """The function `seconds`: what training and scoring so many takes, compilation not counted.
+
+    Args:
+        networks: runs of the same settings, each with a seed of its own.
+        settings: of Config, without validation images.
+    """
+    configs = [Config(validation_size=0, seed=seed, **settings) for seed in range(networks)]
+    splits = tiled(configs[0].train_size)
+    return {"seconds": lambda: sum(seconds for _, _, seconds in sweeps.sweep(configs, splits))}
+
+
+def device() -> Functions:
+    """The functions `platform`, as in cpu, and `kind`, what JAX calls the device."""
+    first = jax.devices()[0]
+    return {"platform": lambda: first.platform, "kind": lambda: first.device_kind}

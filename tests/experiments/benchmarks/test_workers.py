@@ -7,21 +7,20 @@ import sys
 import pytest
 
 from experiments.benchmarks import workers
-from experiments.benchmarks.timing import Unavailable
+from experiments.cli.timing import Unavailable
 
-COMMANDS = workers.competitor("commands")
+COMMANDS = ".commands.launcher"
 
 
 @pytest.fixture
 def launcher():
     with workers.started() as worker:
-        workers.prepare(worker, "commands", COMMANDS)
-        yield worker
+        yield workers.prepare(worker, COMMANDS)
 
 
-def run(worker, code, **environment):
+def run(launcher, code, **environment):
     command = [sys.executable, "-c", code]
-    return workers.call(worker, "commands", "run", command=command, environment=environment)
+    return launcher.call("run", command=command, environment=environment)
 
 
 def test_a_command_runs_in_its_environment(launcher):
@@ -47,24 +46,23 @@ def test_a_command_that_fails_says_why_and_the_next_one_runs(launcher):
 
 def test_what_is_not_installed_is_named(launcher):
     with pytest.raises(Unavailable, match="not installed: no_such_library"):
-        workers.prepare(launcher, "x", "no_such_library")
+        workers.prepare(launcher.worker, "no_such_library.function")
     with pytest.raises(Unavailable, match="not installed: no_such_library"):
         run(launcher, "import no_such_library")
 
 
 def test_a_process_that_dies_is_noticed(launcher):
-    launcher.process.kill()
+    launcher.worker.process.kill()
     with pytest.raises(Unavailable, match="ended with status -9"):
         run(launcher, "pass")
 
 
 def test_what_a_competitor_prints_is_no_answer(tmp_path):
     (tmp_path / "noisy.py").write_text(
-        "def prepare():\n    print('noise')\n    return {'answer': lambda: print('more') or 7}\n"
+        "def noisy():\n    print('noise')\n    return {'answer': lambda: print('more') or 7}\n"
     )
     with workers.started({"PYTHONPATH": str(tmp_path)}) as worker:
-        workers.prepare(worker, "noisy", "noisy")
-        assert workers.call(worker, "noisy", "answer") == 7
+        assert workers.prepare(worker, "noisy.noisy").call("answer") == 7
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are assigned on Linux only")
@@ -73,5 +71,4 @@ def test_one_core_is_one_core(launcher):
     everything = int(run(launcher, code)["output"])
     assert everything == len(os.sched_getaffinity(0))
     with workers.started(one_core=True) as worker:
-        workers.prepare(worker, "commands", COMMANDS)
-        assert int(run(worker, code)["output"]) == 1
+        assert int(run(workers.prepare(worker, COMMANDS), code)["output"]) == 1

@@ -2,20 +2,17 @@
 
 import functools
 import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.benchmarks.competitors.scores import score
 from experiments.benchmarks.workers import Functions
 from experiments.peers import classic
-
-# Enough of an epoch to tell which form is faster.
-TRIAL_STEPS = 200
 
 _load = functools.cache(classic.load)
 
 
-def prepare(peer: str, batch_size: int, form: dict[str, Any]) -> Functions:
-    """The functions `epoch`, `trial` (a part of one) and `score` of a training.
+def epoch(peer: str, batch_size: int, form: dict[str, Any]) -> Functions:
+    """The functions `epoch` and `score` of a training.
 
     Args:
         peer: its module.
@@ -25,10 +22,25 @@ def prepare(peer: str, batch_size: int, form: dict[str, Any]) -> Functions:
     module = importlib.import_module(f"experiments.peers.{peer}")
     training = module.make_training(_load(), batch_size, **form)
     training.start(0)
-    steps = classic.TRAIN_SIZE // batch_size
-    epoch = functools.partial(training.train, steps)
+    epoch = functools.partial(training.train, classic.TRAIN_SIZE // batch_size)
     return {
         "epoch": epoch,
-        "trial": functools.partial(training.train, min(steps, TRIAL_STEPS)),
         "score": functools.partial(score, training.start, epoch, training.accuracy),
     }
+
+
+def score(
+    start: Callable[[int], None],
+    epoch: Callable[[], None],
+    accuracy: Callable[[], float],
+    seeds: Sequence[int],
+    epochs: int,
+) -> list[float]:
+    """The test accuracy after so many epochs from each seed."""
+    found = []
+    for seed in seeds:
+        start(seed)
+        for _ in range(epochs):
+            epoch()
+        found.append(accuracy())
+    return found

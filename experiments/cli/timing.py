@@ -1,4 +1,4 @@
-"""Times of competitors: taken in turn, after a warm-up, as medians with their range."""
+"""Times of what is compared: taken in turn, after a warm-up, as medians with their range."""
 
 import statistics
 import time
@@ -7,17 +7,19 @@ from typing import Any, NamedTuple, TypeVar
 
 K = TypeVar("K")
 T = TypeVar("T")
+PATIENCE = 10
 
 
 class Unavailable(Exception):
     """A competitor cannot run; the message says why, in a few words."""
 
 
-class Sample(NamedTuple):
-    """The time of one call, in seconds: by the clock, and of all cores together."""
+class Timing(NamedTuple):
+    """The median time of `n` calls, in seconds: by the clock, and of all cores together."""
 
     seconds: float
     cpu_seconds: float
+    n: int
 
 
 class Summary(NamedTuple):
@@ -34,30 +36,34 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(statistics.median(values), min(values), max(values), len(values))
 
 
-def turn(
+def measure(
     function: Callable[[], Any],
     seconds: float,
+    least: int = 1,
     clock: Callable[[], float] = time.perf_counter,
     cpu_clock: Callable[[], float] = time.process_time,
-) -> Sample:
-    """The median time of a call among as many as fit into `seconds`, at least one.
+) -> Timing:
+    """The median time of a call among as many as fit into `seconds`.
 
     The first does not count where there are others: it finds caches that somebody else has filled.
 
     Args:
         function: what to call; it returns when its result is there.
         seconds: to spend.
+        least: calls to make, also where they take longer; fewer, where even these take longer than
+            ten times `seconds`.
         clock: tells the time, in seconds.
         cpu_clock: tells the time that all cores have spent on this process.
     """
-    samples: list[Sample] = []
+    times: list[tuple[float, float]] = []
     began = clock()
-    while not samples or clock() - began < seconds:
+    while not times or clock() - began < seconds * (PATIENCE if len(times) < least else 1):
         started, cpu_started = clock(), cpu_clock()
         function()
-        samples.append(Sample(clock() - started, cpu_clock() - cpu_started))
-    counted = samples[1:] or samples
-    return Sample(*(statistics.median(column) for column in zip(*counted, strict=True)))
+        times.append((clock() - started, cpu_clock() - cpu_started))
+    counted = times[1:] or times
+    seconds_each, cpu_seconds_each = map(statistics.median, zip(*counted, strict=True))
+    return Timing(seconds_each, cpu_seconds_each, len(counted))
 
 
 def interleaved(

@@ -2,7 +2,14 @@
 
 import functools
 
-from experiments.benchmarks.timing import Sample, Summary, Unavailable, interleaved, summarise, turn
+from experiments.cli.timing import (
+    Summary,
+    Timing,
+    Unavailable,
+    interleaved,
+    measure,
+    summarise,
+)
 
 
 def test_competitors_take_turns_and_none_always_follows_the_same():
@@ -37,8 +44,8 @@ def test_a_summary_is_median_and_range():
     assert summarise([5.0, 1.0, 2.0, 40.0]) == Summary(3.5, 1.0, 40.0, 4)
 
 
-def timed(lengths, seconds):
-    """A turn of calls that take so long each, on two cores, by a clock of their own."""
+def timed(lengths, seconds, least=1):
+    """Calls that take so long each, on two cores, by a clock of their own."""
     now, calls = 0.0, 0
 
     def function():
@@ -46,17 +53,22 @@ def timed(lengths, seconds):
         now += lengths[calls]
         calls += 1
 
-    sample = turn(function, seconds, clock=lambda: now, cpu_clock=lambda: 2 * now)
-    return sample, calls
+    found = measure(function, seconds, least, clock=lambda: now, cpu_clock=lambda: 2 * now)
+    return found, calls
 
 
-def test_a_turn_without_time_to_spend_is_one_call():
-    assert timed([5.0, 1.0], seconds=0.0) == (Sample(5.0, 10.0), 1)
+def test_without_time_to_spend_one_call_is_made():
+    assert timed([5.0, 1.0], seconds=0.0) == (Timing(5.0, 10.0, 1), 1)
 
 
-def test_a_call_that_takes_longer_than_the_turn_counts():
-    assert timed([5.0, 1.0], seconds=3.0) == (Sample(5.0, 10.0), 1)
+def test_a_call_that_takes_longer_than_there_is_time_counts():
+    assert timed([5.0, 1.0], seconds=3.0) == (Timing(5.0, 10.0, 1), 1)
 
 
 def test_the_first_call_of_several_does_not_count():
-    assert timed([5.0, 1.0, 4.0, 2.0, 9.0], seconds=11.0) == (Sample(2.0, 4.0), 4)
+    assert timed([5.0, 1.0, 4.0, 2.0, 9.0], seconds=11.0) == (Timing(2.0, 4.0, 3), 4)
+
+
+def test_the_least_number_of_calls_is_made_unless_it_takes_ten_times_as_long():
+    assert timed([5.0] * 9, seconds=3.0, least=4) == (Timing(5.0, 10.0, 3), 4)
+    assert timed([5.0] * 9, seconds=1.0, least=4) == (Timing(5.0, 10.0, 1), 2)

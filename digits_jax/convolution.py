@@ -1,0 +1,129 @@
+"""Convolution of images and its derivatives by hand: as a product of patches, and by XLA's own.
+
+    z[o, b, y, x] = sum over i, j, c of W[o, (i, j, c)] a[c, b, s y + i - t, s x + j - l]
+
+Every s-th place of an image, in both directions, sees `size` x `size` pixels of all channels.
+Beyond the edges there are zeros, t rows above, l columns to the left and as many after as it takes
+for ceil(height / s) x ceil(width / s) places. Kernels are not flipped: what is called convolution
+is correlation (Goodfellow, Bengio and Courville, Deep Learning, 2016, equation 9.6).
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Weights = Float[Array, "kernels patch"]
+Images = Float[Array, "channels batch height width"]
+Maps = Float[Array, "kernels batch rows columns"]
+
+
+class Convolution(NamedTuple):
+    """z from W and a; and from W, a and delta = dC/dz the derivatives dC/dW and dC/da."""
+
+    forward: Callable[[Weights, Images], Maps]
+    pullback: Callable[[Weights, Images, Maps], tuple[Weights, Images]]
+
+
+def padding(length: int, size: int, stride: int) -> tuple[int, int, int]:
+    """Zeros before and after so many pixels, and the number of places that see them."""
+    places = -(-length // stride)
+    missing = max((places - 1) * stride + size - length, 0)
+    return missing // 2, missing - missing // 2, places
+
+
+def by_patches(size: int, stride: int) -> Convolution:
+    """A dense layer of patches P[(i, j, c), (b, y, x)] = a[c, b, s y + i - t, s x + j - l].
+
+        z = W P,   dC/dW = delta P^T,   dC/dP = W^T delta
+
+    A pixel is in many patches, and gets back the sum of what each of them gets: dC/da[c, b, u, v]
+    is the sum of dC/dP over all (i, j, y, x) with s y + i - t = u and s x + j - l = v (shared
+    weights as in LeCun et al., Backpropagation applied to handwritten zip code recognition, 1989).
+    """
+    offsets = list(itertools.product(range(size), repeat=2))
+
+    def patches(a: Images) -> Float[Array, "patch places"]:
+        _, batch, height, width = a.shape
+        top, bottom, rows = padding(height, size, stride)
+        left, right, columns = padding(width, size, stride)
+        padded = jnp.pad(a, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
+        seen = [padded[:, :, i : i + down : stride, j : j + across : stride] for i, j in offsets]
+        return jnp.concatenate(seen).reshape(-1, batch * rows * columns)
+
+    def fold(delta: Float[Array, "patch places"], shape: tuple[int, ...]) -> Images:
+        channels, batch, height, width = shape
+        (top, _, rows), (left, _, columns) = (padding(n, size, stride) for n in (height, width))
+        down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
+        parts = delta.reshape(len(offsets), channels, batch, rows, columns)
+        whole = jnp.zeros(shape, delta.dtype)
+        for (i, j), part in zip(offsets, parts, strict=True):
+            # Back to where it was seen: zeros between its places, and around them.
+            above, before = i - top, j - left
+            edges = [(above, height - above - down), (before, width - before - across)]
+            around = [(0, 0, 0), (0, 0, 0), *((low, high, stride - 1) for low, high in edges)]
+            whole += jax.lax.pad(part, jnp.zeros((), part.dtype), around)
+        return whole
+
+    def forward(weights: Weights, a: Images) -> Maps:
+        rows, columns = (padding(length, size, stride)[2] for length in a.shape[2:])
+        return (weights @ patches(a)).reshape(len(weights), a.shape[1], rows, columns)
+
+    def pullback(weights: Weights, a: Images, delta: Maps) -> tuple[Weights, Images]:
+        delta = delta.reshape(len(delta), -1)
+        return delta @ patches(a).T, fold(weights.T @ delta, a.shape)
+
+    return Convolution(forward, pullback)
+
+
+def by_xla(size: int, stride: int) -> Convolution:
+    """By `jax.lax.conv_general_dilated`, the derivatives being convolutions themselves.
+
+    dC/da is that of delta, with s - 1 zeros between its places, with the flipped kernels, from
+    every kernel to every channel; dC/dW that of a with delta, spread likewise, examples taking the
+    place of channels (Dumoulin and Visin, A guide to convolution arithmetic for deep learning,
+    2016, relationship 14; Goodfellow et al., equations 9.11 and 9.13).
+    """
+
+    def kernels(weights: Weights, channels: int) -> Float[Array, "kernels size size channels"]:
+        return weights.reshape(len(weights), size, size, channels)
+
+    def forward(weights: Weights, a: Images) -> Maps:
+        return jax.lax.conv_general_dilated(
+            a,
+            kernels(weights, len(a)),
+            window_strides=(stride, stride),
+            padding=[padding(length, size, stride)[:2] for length in a.shape[2:]],
+            dimension_numbers=("CNHW", "OHWI", "CNHW"),
+        )
+
+    def pullback(weights: Weights, a: Images, delta: Maps) -> tuple[Weights, Images]:
+        around_a, around_delta = [], []
+        for length in a.shape[2:]:
+            before, _, places = padding(length, size, stride)
+            spread = stride * (places - 1) + 1  # the places with the zeros between them
+            around_a.append((before, size - 1 + spread - length - before))
+            around_delta.append((size - 1 - before, length - spread + before))
+        weights_gradient = jax.lax.conv_general_dilated(
+            a,
+            delta,
+            window_strides=(1, 1),
+            padding=around_a,
+            rhs_dilation=(stride, stride),
+            dimension_numbers=("NCHW", "OIHW", "CHWN"),
+        )
+        images_gradient = jax.lax.conv_general_dilated(
+            delta,
+            kernels(weights, len(a))[:, ::-1, ::-1],
+            window_strides=(1, 1),
+            padding=around_delta,
+            lhs_dilation=(stride, stride),
+            dimension_numbers=("CNHW", "IHWO", "CNHW"),
+        )
+        return weights_gradient.reshape(weights.shape), images_gradient
+
+    return Convolution(forward, pullback)

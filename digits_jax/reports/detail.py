@@ -1,0 +1,165 @@
+"""The part of a report that looks at one run: confusion, mistakes, weights, calibration."""
+
+import math
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from jaxtyping import Float
+
+from digits_jax.data.dataset import Splits
+from digits_jax.evaluation import precision_and_recall
+from digits_jax.losses import LOSSES
+from digits_jax.reports import calibration, figures
+from digits_jax.reports.page import element, picture, section, table
+from digits_jax.runs import reading
+from digits_jax.runs.reading import Predictions, Run
+
+MISTAKES = 20
+UNITS = 100
+CONFUSIONS = 3
+
+
+def detail(run: Run, splits: Splits, seeds: int = 1) -> Element:
+    """Scores a run's model again on the test split and shows what it makes of the images.
+
+    Args:
+        run: the run.
+        splits: its data.
+        seeds: how many runs the report has that differ from it in nothing but the seed, and it.
+    """
+    predictions = reading.predict(run.model, splits.test)
+    errors, images = int(np.sum(~predictions.correct)), len(predictions.labels)
+    recorded = run.summary["test_errors"], run.summary["test_size"]
+    content = []
+    if (errors, images) != recorded:
+        warning = (
+            f"{run.name}: scored here, the model makes {errors:,} errors in {images:,} test "
+            f"images; summary.json records {recorded[0]:,} in {recorded[1]:,}. The data have "
+            "changed since, or this device rounds otherwise."
+        )
+        content.append(element("p", warning, class_="note"))
+    text = (
+        f"Seed {run.config.seed}{f', the first of {seeds}' if seeds > 1 else ''}: the model, "
+        f"applied here again to the {images:,} test images, makes {errors:,} errors. "
+        f"Probabilities are the {LOSSES[run.config.loss].outputs} (loss={run.config.loss})."
+    )
+    confusion = np.zeros((splits.num_classes,) * 2, int)
+    np.add.at(confusion, (predictions.labels, predictions.predicted), 1)
+    parts = (
+        _confusion(run, confusion, splits.class_names),
+        _mistakes(run, predictions, splits),
+        _class_scores(confusion, splits.class_names),
+        _weights(run, splits.class_names),
+        _calibration(run, predictions),
+    )
+    content += [element("p", text), element("div", *parts, class_="columns")]
+    return section(f"In detail: {run.name}", *content)
+
+
+def _confusion(run: Run, confusion: np.ndarray, class_names: tuple[str, ...]) -> Element:
+    wrong = confusion - np.diag(np.diag(confusion))
+    most = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
+    told = [
+        f"{class_names[label]} as {class_names[predicted]} ({wrong[label, predicted]:,})"
+        for label, predicted in zip(*np.unravel_index(most, wrong.shape), strict=True)
+        if wrong[label, predicted]
+    ]
+    description = (
+        f"Confusion matrix of {len(confusion)} classes: {np.trace(confusion):,} of "
+        f"{confusion.sum():,} images are on the diagonal."
+    )
+    caption = "Test images by label (row) and predicted class (column)."
+    caption += f" Most often confused: {', '.join(told)}." if told else ""
+    figure = figures.confusion_matrix(confusion, class_names)
+    shown = picture(f"{run.name}-confusion", figure, description, caption)
+    return section("Confusion matrix", shown, level=3)
+
+
+def _class_scores(confusion: np.ndarray, class_names: tuple[str, ...]) -> Element:
+    # Pictures may cut names short, and then tell them apart by their label.
+    named = class_names != tuple(map(str, range(len(class_names))))
+    rows = [
+        (name, *[str(index)] * named, f"{images:,}", *map(_percent, scores))
+        for index, (name, images, *scores) in enumerate(
+            zip(class_names, confusion.sum(axis=1), *precision_and_recall(confusion), strict=True)
+        )
+    ]
+    header = ["class", *["label"] * named, "test images", "precision", "recall"]
+    caption = (
+        "Precision: the share of the images taken for a class that are of it. Recall: the share of "
+        "a class's images that were taken for it."
+    )
+    scores = table(header, rows, "Of each class"), element("p", caption, class_="quiet")
+    return section("Precision and recall", *scores, level=3)
+
+
+def _percent(share: float) -> str:
+    return "undefined" if math.isnan(share) else f"{share:.1%}"
+
+
+def _mistakes(run: Run, predictions: Predictions, splits: Splits) -> Element:
+    title = "Most confident mistakes"
+    wrong = np.flatnonzero(~predictions.correct)
+    if not len(wrong):
+        return section(title, element("p", "None: every test image is classified right."), level=3)
+    most = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:MISTAKES]
+    shown = Predictions(*(array[most] for array in predictions))
+    names = splits.class_names
+    told = [
+        f"{names[label]} ({probabilities[label]:.1%}) taken for "
+        f"{names[predicted]} ({probabilities[predicted]:.1%})"
+        for label, predicted, probabilities in zip(*shown[:3], strict=True)
+    ]
+    caption = (
+        f"The {len(most)} of {len(wrong):,} misclassified test images that the network was surest "
+        "of: under each its label, then the class it was taken for, both with the probability that "
+        "the network gave them."
+    )
+    figure = figures.mistakes(splits.test.images[most], shown, names)
+    description = f"Images with their labels and predictions: {'; '.join(told)}."
+    return section(title, picture(f"{run.name}-mistakes", figure, description, caption), level=3)
+
+
+def unit_pictures(
+    weights: Float[np.ndarray, "units fan_in"], image_shape: tuple[int, int]
+) -> Float[np.ndarray, "units height width"]:
+    """Each unit's weights as they lie over its inputs: all pixels, a square kernel, else a row."""
+    units, fan_in = weights.shape
+    side = math.isqrt(fan_in)
+    shapes = {math.prod(shape): shape for shape in ((1, fan_in), (side, side), image_shape)}
+    return weights.reshape(units, *shapes[fan_in])
+
+
+def _weights(run: Run, class_names: tuple[str, ...]) -> Element:
+    first, *later = filter(None, run.model.params)
+    units = unit_pictures(np.asarray(first.weights), run.model.image_shape)
+    number = f"{len(units)}" if len(units) <= UNITS else f"first {UNITS} of {len(units)}"
+    of = f"{number} units of the first layer" if later else f"{number} classes"
+    shape = "{} x {}".format(*units.shape[1:])
+    caption = (
+        f"Each picture: the {shape} weights of one of the {of}, where its inputs are. One scale, "
+        f"centred on zero, for all; the {100 - figures.WEIGHTS_SHOWN:g} % of the weights beyond "
+        "its ends have the end's colour."
+    )
+    caption += " Later layers are not shown: their inputs are units, not pixels." if later else ""
+    figure = figures.weights(units[:UNITS], None if later else class_names[:UNITS])
+    description = f"The weights of the {of}, each as a picture of {shape}."
+    shown = picture(f"{run.name}-weights", figure, description, caption)
+    return section(f"Weights of the {'first layer' if later else 'classes'}", shown, level=3)
+
+
+def _calibration(run: Run, predictions: Predictions) -> Element:
+    binned = calibration.reliability(predictions.confidence, predictions.correct)
+    error = calibration.expected_calibration_error(binned)
+    bins = len(binned.counts)
+    accuracy, confidence = predictions.correct.mean(), predictions.confidence.mean()
+    means = f"Mean confidence {confidence:.2%}, accuracy {accuracy:.2%}"
+    tendency = "overconfident" if confidence > accuracy else "underconfident"
+    shown = picture(
+        f"{run.name}-reliability",
+        figures.reliability_diagram(binned),
+        f"Reliability diagram in {bins} bins of confidence. {means}.",
+        f"Expected calibration error (Guo et al., 2017, equation 3): {error:.2%} in {bins} bins. "
+        f"{means}: on the whole the network is {tendency}.",
+    )
+    return section("Calibration", shown, level=3)
