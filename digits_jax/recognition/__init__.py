@@ -1,1 +1,9 @@
 """From a photo or a drawing to digits."""
+
+from digits_jax.recognition.find import Found, find
+from digits_jax.recognition.normalise import normalise
+from digits_jax.recognition.pictures import read
+from digits_jax.recognition.readers import shipped
+from digits_jax.recognition.recognise import Digit, probabilities, recognise
+
+__all__ = ["Digit", "Found", "find", "normalise", "probabilities", "read", "recognise", "shipped"]

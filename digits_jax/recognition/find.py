@@ -59,7 +59,7 @@ def _box(digit: Part, scale: float) -> tuple[int, int, int, int]:
 def _cut(soft: Float[np.ndarray, "h w"], digit: Part) -> Float[np.ndarray, "h2 w2"]:
     """The ink of a digit with a border of one pixel, and nobody else's."""
     padded = np.pad(soft, 1)[digit.top : digit.bottom + 2, digit.left : digit.right + 2]
-    return padded * ndimage.binary_dilation(np.pad(digit.mask, 1), EIGHT)
+    return np.asarray(padded * ndimage.binary_dilation(np.pad(digit.mask, 1), EIGHT))
 
 
 def joined(parts: list[Part], width: float) -> list[Part]:

@@ -145,7 +145,7 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
 def is_stick(a: Part, width: float) -> bool:
     """Whether a part is one straight stroke, level or upright."""
     across = min(a.mask.shape)
-    return a.size >= 4 * across or (across <= 1.6 * width and a.size >= 2 * across)
+    return bool(a.size >= 4 * across or (across <= 1.6 * width and a.size >= 2 * across))
 
 
 def _ends(a: Part, near: Bool[np.ndarray, "h w"]) -> int:
@@ -168,9 +168,10 @@ def _bridged(
     over = across & rest[np.clip(above, 0, h - 1), column]
     under = across & rest[np.clip(below, 0, h - 1), column]
     aside = np.ones((1, 2 * max(1, round(width / 2)) + 1), bool)
-    return (over & ndimage.binary_dilation(under, aside)) | (
-        under & ndimage.binary_dilation(over, aside)
+    over, under = (
+        one & ndimage.binary_dilation(other, aside) for one, other in ((over, under), (under, over))
     )
+    return np.asarray(over | under)
 
 
 def _straight(
@@ -216,9 +217,9 @@ def _at_slopes(
         rows, columns = np.arange(h + 2 * pad)[:, None], np.arange(w)[None]
         there, back = (np.clip(rows + s, 0, len(rows) - 1) for s in (shift, -shift))
         level = [np.pad(a, ((pad, pad), (0, 0)))[there, columns] for a in (mask, lines)]
-        found |= detect(*level, length, width)[back, columns][pad : pad + h]
+        found |= detect(level[0], level[1], length, width)[back, columns][pad : pad + h]
     # A line's ragged border belongs to it.
-    return ndimage.binary_dilation(found, np.ones((3, 1))) & mask
+    return np.asarray(ndimage.binary_dilation(found, np.ones((3, 1))) & mask)
 
 
 def _long_runs(
@@ -229,7 +230,7 @@ def _long_runs(
     thick = np.pad(ndimage.binary_dilation(mask, np.ones((3, 1))), ((0, 0), (gap, gap)))
     closed = ndimage.binary_closing(thick, np.ones((1, gap)))
     before, after = _around(~closed)
-    return mask & (closed & (after - before > 0.95 * length))[:, gap:-gap]
+    return np.asarray(mask & (closed & (after - before > 0.95 * length))[:, gap:-gap])
 
 
 def _between_lines(
@@ -243,7 +244,8 @@ def _between_lines(
     share = np.take_along_axis(inked, last, 1) - np.take_along_axis(inked, first, 1)
     whole = (before >= 0) & (after < mask.shape[1]) & (apart > length)
     found = whole & ~lines & (share > 0.85 * apart)
-    return found & ~ndimage.binary_opening(found, np.ones((round(2.5 * width) + 2, 1)))
+    thick = ndimage.binary_opening(found, np.ones((round(2.5 * width) + 2, 1)))
+    return np.asarray(found & ~thick)
 
 
 def _around(marks: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], ...]:

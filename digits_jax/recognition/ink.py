@@ -72,7 +72,7 @@ def above_surface(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
         fit = np.linalg.lstsq(terms * weight[:, None], grey.ravel() * weight, rcond=None)[0]
         left = grey.ravel() - terms @ fit
         weight = 1 / (1 + (left / (3 * np.median(np.abs(left)) + 1e-3)) ** 2)
-    return left.reshape(h, w)
+    return np.asarray(left.reshape(h, w))
 
 
 def paper(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
@@ -87,7 +87,7 @@ def contrast(
     grey: Float[np.ndarray, "h w"], light: Float[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "h w"]:
     """The share of the paper's light that does not come back."""
-    return np.clip(1 - grey / np.maximum(light, 0.05), 0, 1)
+    return np.asarray(np.clip(1 - grey / np.maximum(light, 0.05), 0, 1))
 
 
 def strokes(contrast: Float[np.ndarray, "h w"], width: float) -> Bool[np.ndarray, "h w"]:
@@ -100,18 +100,19 @@ def strokes(contrast: Float[np.ndarray, "h w"], width: float) -> Bool[np.ndarray
     inked = contrast[contrast > threshold]
     pen = np.median(inked) if len(inked) else 1
     least = max(LEAST_CONTRAST, 0.5 * threshold, 0.4 * pen)
-    return (smooth > darkest(smooth, width) / 2) & (contrast > least)
+    return np.asarray((smooth > darkest(smooth, width) / 2) & (contrast > least))
 
 
 def soft(contrast: Float[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:
     """Ink from 0 to 1 in any pen: 1 within strokes, 0 outside, grey at their edges."""
-    return np.clip((contrast / np.maximum(darkest(contrast, width), 1e-3) - 0.25) / 0.5, 0, 1)
+    share = contrast / np.maximum(darkest(contrast, width), 1e-3)
+    return np.asarray(np.clip((share - 0.25) / 0.5, 0, 1))
 
 
 def darkest(contrast: Float[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:
     """The largest contrast within one and a half strokes, smoothed."""
     size = 2 * round(1.5 * width) + 1
-    return ndimage.uniform_filter(ndimage.maximum_filter(contrast, size), size)
+    return np.asarray(ndimage.uniform_filter(ndimage.maximum_filter(contrast, size), size))
 
 
 def reduced(grey: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "h2 w2"]:
@@ -119,13 +120,13 @@ def reduced(grey: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "h2 
     step = max(1, round(max(grey.shape) / side))
     h, w = (-(-n // step) for n in grey.shape)
     padded = np.pad(grey, [(0, h * step - grey.shape[0]), (0, w * step - grey.shape[1])], "edge")
-    return padded.reshape(h, step, w, step).mean((1, 3))
+    return np.asarray(padded.reshape(h, step, w, step).mean((1, 3)))
 
 
 def enlarged(small: Float[np.ndarray, "h2 w2"], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
     """A small picture with the size of `shape`, linear between its pixels."""
     zoom = [a / b for a, b in zip(shape, small.shape, strict=True)]
-    return ndimage.zoom(small, zoom, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(ndimage.zoom(small, zoom, order=1, mode="nearest", grid_mode=True))
 
 
 def otsu(values: Float[np.ndarray, "..."]) -> float:

@@ -78,11 +78,11 @@ def resampled(ink: Float[np.ndarray, "h w"], scale: float) -> Float[np.ndarray, 
     h, w = ink.shape
     rows = _means(h, max(1, round(h / scale)))
     columns = _means(w, max(1, round(w / scale)))
-    return rows @ ink @ columns.T
+    return np.asarray(rows @ ink @ columns.T)
 
 
 def _means(n: int, m: int) -> Float[np.ndarray, "m n"]:
     """The matrix of means over `m` equal stretches of `n` pixels."""
     edges, pixel = np.linspace(0, n, m + 1), np.arange(n)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return np.clip(overlap, 0, 1) * (m / n)
+    return np.asarray(np.clip(overlap, 0, 1) * (m / n))

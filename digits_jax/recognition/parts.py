@@ -21,17 +21,17 @@ class Part(NamedTuple):
     @property
     def height(self) -> int:
         """Rows of the box."""
-        return self.mask.shape[0]
+        return int(self.mask.shape[0])
 
     @property
     def width(self) -> int:
         """Columns of the box."""
-        return self.mask.shape[1]
+        return int(self.mask.shape[1])
 
     @property
     def size(self) -> int:
         """The longer side of the box."""
-        return max(self.mask.shape)
+        return int(max(self.mask.shape))
 
     @property
     def bottom(self) -> int:

@@ -1,0 +1,131 @@
+"""How sure a network is of what it reads, and when that is not enough.
+
+Every score is larger for digits than for what is none; which of them tells the two apart best is
+measured by `python -m experiments.recognise --calibrate`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from digits_jax.evaluation import dtype_of, scale_pixels
+from digits_jax.losses import LOSSES
+from digits_jax.runs.model_file import TrainedModel
+from digits_jax.training import make_model
+
+# Means of each class, and the cells each way over which a hidden layer that has space is averaged.
+MEANS = 8
+CELLS = 3
+BATCH = 32
+# To refuse a digit is as bad as to take so many things for digits that are none.
+DIGIT_COUNTS = 50
+
+
+class Evidence(NamedTuple):
+    """What a network has to say about images; `hidden` is its last hidden layer, of length 1."""
+
+    logits: Float[np.ndarray, "n classes"]
+    probabilities: Float[np.ndarray, "n classes"]
+    hidden: Float[np.ndarray, "n features"]
+
+
+# The means [classes, MEANS, features] of hidden layers.
+Means = Float[np.ndarray, "classes means features"]
+
+
+class Reader(NamedTuple):
+    """A network as the function of `make_evidence`, and what it takes to know when it is not sure.
+
+    An answer counts where its `similarity` to the `means` is at least `threshold`.
+    """
+
+    evidence: Callable[[UInt8[np.ndarray, "n height width"]], Evidence]
+    means: Means
+    threshold: float
+
+
+def make_evidence(
+    model: TrainedModel,
+) -> Callable[[UInt8[np.ndarray, "n height width"]], Evidence]:
+    """The function from images to what the network has to say about them."""
+    network = make_model(model.config, model.image_shape, model.num_classes)
+    to_probabilities = LOSSES[model.config.loss].probabilities
+    params = model.params
+
+    @jax.jit
+    def batch_evidence(images: Array) -> tuple[Array, Array, Array]:
+        a = space = scale_pixels(images, dtype_of(params))[None]
+        for layer, p in zip(network.layers[:-1], params[:-1], strict=True):
+            a = layer.forward(p, a)
+            space = a if a.ndim == 4 else space
+        logits = network.layers[-1].forward(params[-1], a).T
+        flat = a.T if space.shape[0] == 1 else averaged(space)
+        hidden = flat / jnp.maximum(jnp.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+        return logits, to_probabilities(logits), hidden
+
+    def evidence(images: UInt8[np.ndarray, "n height width"]) -> Evidence:
+        # Batches of one size are compiled once.
+        padded = np.pad(images, ((0, -len(images) % BATCH), (0, 0), (0, 0)))
+        batches = padded.reshape(-1, BATCH, *images.shape[1:])
+        parts = [jax.device_get(batch_evidence(batch)) for batch in batches]
+        empty = [np.zeros((0, model.num_classes))] * 2 + [np.zeros((0, 1))]
+        columns = zip(*parts, strict=True) if parts else [[e] for e in empty]
+        return Evidence(*(np.concatenate(part)[: len(images)] for part in columns))
+
+    return evidence
+
+
+def averaged(space: Float[Array, "channels n h w"]) -> Float[Array, "n features"]:
+    """Means over cells of every channel."""
+    height, width = (np.array_split(np.arange(n), CELLS) for n in space.shape[2:])
+    cells = [
+        space[:, :, y[0] : y[-1] + 1, x[0] : x[-1] + 1].mean((2, 3)) for y in height for x in width
+    ]
+    return jnp.concatenate(cells).T
+
+
+def similarity(evidence: Evidence, means: Means) -> Float[np.ndarray, " n"]:
+    """The cosine between the hidden layer and the nearest mean of the class that is predicted."""
+    nearest = np.einsum("nf,cmf->ncm", evidence.hidden, means).max(axis=2)
+    return np.take_along_axis(nearest, evidence.logits.argmax(1)[:, None], 1)[:, 0]
+
+
+def class_means(
+    hidden: Float[np.ndarray, "n features"], labels: Int[np.ndarray, " n"], steps: int = 15
+) -> Means:
+    """Some means of each class, each the direction of those nearest to it: spherical k-means.
+
+    Source: Dhillon and Modha, Concept Decompositions for Large Sparse Text Data, 2001.
+    """
+    means = []
+    for label in range(labels.max() + 1):
+        members = hidden[labels == label]
+        centres = members[np.linspace(0, len(members) - 1, MEANS).astype(int)]
+        for _ in range(steps):
+            nearest = (members @ centres.T).argmax(1)
+            sums = [members[nearest == k].sum(0) for k in range(MEANS)]
+            centres = np.stack([s if s.any() else c for s, c in zip(sums, centres, strict=True)])
+            centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        means.append(centres)
+    return np.stack(means).astype(np.float16)
+
+
+def threshold(
+    digits: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"], counts: float = DIGIT_COUNTS
+) -> float:
+    """The score from which on an answer is given, from scores of digits and of what is none."""
+    candidates = np.quantile(digits, np.linspace(0, 0.05, 501))
+    refused = np.searchsorted(np.sort(digits), candidates) / len(digits)
+    taken = 1 - np.searchsorted(np.sort(others), candidates) / len(others)
+    return float(candidates[(counts * refused + taken).argmin()])
+
+
+def auroc(digits: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> float:
+    """The chance that a digit scores higher than something else: the area under the ROC curve."""
+    others = np.sort(others)
+    below = np.searchsorted(others, digits, "left") + np.searchsorted(others, digits, "right")
+    return float(below.mean() / 2 / len(others))

@@ -1,0 +1,99 @@
+"""From a picture to digits."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from digits_jax.recognition import pictures
+from digits_jax.recognition.certainty import Reader, make_evidence, similarity
+from digits_jax.recognition.find import Found, find
+from digits_jax.recognition.normalise import SIDE, is_normal, normalise
+from digits_jax.recognition.readers import DEFAULT, shipped
+from digits_jax.runs.model_file import TrainedModel
+
+UNSURE = "?"
+
+
+class Digit(NamedTuple):
+    """A digit of a picture.
+
+    label: what it is read as, "?" where the network is not sure.
+    probability: of the likeliest class, whether or not the network is sure.
+    box: left, top, width and height in the picture, in pixels.
+    line: the number of its line, from 0.
+    image: as the network saw it.
+    probabilities: of all classes.
+    """
+
+    label: str
+    probability: float
+    box: tuple[int, int, int, int]
+    line: int
+    image: UInt8[np.ndarray, "28 28"]
+    probabilities: Float[np.ndarray, " classes"]
+
+
+def recognise(source: pictures.Source, reader: Reader | str = DEFAULT) -> list[Digit]:
+    """The digits of a picture, in the order of reading.
+
+    Args:
+        source: the path of a picture, `-` for standard input, or the bytes of a file.
+        reader: a network of the package, `cnn` or `classic`, or one of your own.
+
+    Raises:
+        ValueError: in one line, where that is no picture, or one that cannot be read.
+        OSError: where the file cannot be read.
+    """
+    return read_digits(
+        pictures.read(source), shipped(reader) if isinstance(reader, str) else reader
+    )
+
+
+def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
+    """The digits of a picture that is there already, as grey levels from 0 to 1.
+
+    An image as those of MNIST is not touched, nor doubted.
+    """
+    already = as_mnist(grey)
+    if already is not None:
+        found, images = [Found((0, 0, SIDE, SIDE), 0, already / 255)], already[None]
+    else:
+        found = find(grey)
+        images = np.array([normalise(f.ink) for f in found], np.uint8).reshape(-1, SIDE, SIDE)
+    evidence = reader.evidence(images)
+    sure = similarity(evidence, reader.means) >= reader.threshold
+    return [
+        Digit(
+            label=str(p.argmax()) if sure_of_it or already is not None else UNSURE,
+            probability=float(p.max()),
+            box=f.box,
+            line=f.line,
+            image=image,
+            probabilities=p,
+        )
+        for f, image, p, sure_of_it in zip(found, images, evidence.probabilities, sure, strict=True)
+    ]
+
+
+def as_mnist(grey: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"] | None:
+    """The grey levels of an image that is as MNIST's are, or is so with black and white changed."""
+    if grey.shape != (SIDE, SIDE):
+        return None
+    levels = np.round(grey * 255).astype(np.uint8)
+    return next((image for image in (levels, 255 - levels) if is_normal(image)), None)
+
+
+def probabilities(
+    model: TrainedModel, images: UInt8[np.ndarray, "n 28 28"]
+) -> Float[np.ndarray, "n classes"]:
+    """What a network makes of images that are as MNIST's are."""
+    return make_evidence(model)(images).probabilities
+
+
+def as_text(digits: list[Digit]) -> str:
+    """What is read: a space between digits, a slash between lines."""
+    lines: dict[int, list[str]] = {}
+    for digit in digits:
+        lines.setdefault(digit.line, []).append(digit.label)
+    return " / ".join(" ".join(labels) for labels in lines.values())
