@@ -118,5 +118,5 @@ def _settings(config: Config, varied: Sequence[str]) -> str:
         and getattr(config, field.name) != getattr(classic, field.name)
     ]
     if not own:
-        return "All other settings are those of the classic run."
+        return f"All {'other ' if varied else ''}settings are those of the classic run."
     return f"Settings that are not those of the classic run: `{' '.join(own)}`."
