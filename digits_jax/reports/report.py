@@ -119,7 +119,7 @@ def _means(group: Group) -> tuple[str, ...]:
 
 
 def _settings(groups: Sequence[Group]) -> Element:
-    different, same = reading.settings([group.runs[0].config for group in groups])
+    different, same = reading.settings([group.runs[0] for group in groups])
     content = []
     if different:
         header = ["setting", *(group.label for group in groups)]

@@ -19,6 +19,7 @@ from digits_jax.evaluation import make_logits
 from digits_jax.losses import LOSSES
 from digits_jax.models import Params
 from digits_jax.runs import model_file
+from digits_jax.runs.identity import data_sha256
 from digits_jax.runs.run import FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE, Row
 from digits_jax.training import make_model
 
@@ -156,11 +157,11 @@ def group(runs: Sequence[Run]) -> list[Group]:
     A group's label holds its settings as far as they differ between groups, or the name of its
     first run where those are long; a single group's is empty.
     """
-    members: dict[Config, dict[int, list[Run]]] = {}
+    members: dict[tuple[str, ...], dict[int, list[Run]]] = {}
     for run in runs:
-        seeds = members.setdefault(dataclasses.replace(run.config, seed=0), {})
+        seeds = members.setdefault(tuple(_settings(run).values()), {})
         seeds.setdefault(run.config.seed, []).append(run)
-    different, _ = settings(list(members))
+    different, _ = settings([next(iter(seeds.values()))[0] for seeds in members.values()])
     labels = [
         ", ".join(f"{name}={values[index]}" for name, values in different.items())
         for index in range(len(members))
@@ -177,15 +178,23 @@ def group(runs: Sequence[Run]) -> list[Group]:
     ]
 
 
-def settings(configs: Sequence[Config]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """All settings but the seed, as a person reads them: those that differ, those that do not."""
-    values = {
-        field.name: [_written(getattr(config, field.name)) for config in configs]
-        for field in dataclasses.fields(Config)
-        if field.name != "seed"
-    }
+def settings(runs: Sequence[Run]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """All settings but the seed, as a person reads them: those that differ, those that do not.
+
+    With them, what else numbers depend on: the data, and options of JAX. `none`: not recorded.
+    """
+    columns = zip(*(_settings(run).values() for run in runs), strict=True)
+    values = dict(zip(_settings(runs[0]), map(list, columns), strict=True))
     different = {name: written for name, written in values.items() if len(set(written)) > 1}
     return different, {name: values[name][0] for name in values if name not in different}
+
+
+def _settings(run: Run) -> dict[str, str]:
+    values = dataclasses.asdict(run.config) | {
+        "data": run.model.data[:12] or None,
+        "numerics": run.summary.get("numerics"),
+    }
+    return {name: _written(value) for name, value in values.items() if name != "seed"}
 
 
 def _written(value: Any) -> str:
@@ -199,7 +208,8 @@ def check_data(run: Run, splits: Splits) -> None:
     """Checks that `splits` can be the data of `run`.
 
     Raises:
-        ValueError: in one line, where images or classes are others than its model was made for.
+        ValueError: in one line, where images or classes are others than its model was made for,
+            or the data are not those that it was trained and scored on.
     """
     made_for = (run.model.image_shape, run.model.num_classes)
     found = (splits.image_shape, splits.num_classes)
@@ -207,6 +217,11 @@ def check_data(run: Run, splits: Splits) -> None:
         told = ["{} x {} pixels in {} classes".format(*shape, n) for shape, n in (made_for, found)]
         raise ValueError(
             f"{run.directory}: its model is for images of {told[0]}, the data now hold {told[1]}"
+        )
+    if run.model.data and run.model.data != data_sha256(splits):
+        raise ValueError(
+            f"{run.directory}: the data in {run.config.data_dir or run.config.dataset} are not "
+            "those that it was trained and scored on"
         )
 
 

@@ -106,6 +106,8 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
         for field in dataclasses.fields(Config)
         if field.name in parsed
     }
+    if values.get("data_dir"):  # the run may be read again from elsewhere
+        values["data_dir"] = str(Path(values["data_dir"]).expanduser().absolute())
     return Config.from_dict(values)
 
 

@@ -150,7 +150,7 @@ def _read(script: Script, directory: Path) -> None:
                     f"{contradiction}: its learning rate depends on epochs, as --schedule="
                     f"{FLAGS.schedule} spans them all"
                 )
-        elif name not in script.kept and ours != theirs:
+        elif name not in (*script.kept, "data_dir") and ours != theirs:  # data may have moved
             raise ValueError(f"{contradiction} in {directory}")
         FLAGS[name].value = ours
 
