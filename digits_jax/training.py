@@ -193,6 +193,7 @@ def make_training(
     def epoch(
         hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
+        dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
         # The epoch folded in, no key split: a resumed run draws what an unbroken one draws.
         key = jax.random.fold_in(state.key, state.step // config.steps_per_epoch)
         permutation = shuffle(key, len(dataset.labels))

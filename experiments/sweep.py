@@ -22,7 +22,7 @@ from digits_jax.parallel import sweeps
 from digits_jax.reports import drawing
 from digits_jax.runs.files import write_atomically
 from experiments.cli import devices, flags, start
-from experiments.sweeping import figures, results, summary, vary
+from experiments.sweeping import figures, results, summary
 from experiments.sweeping.plan import RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
 
 
@@ -47,10 +47,10 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
     quiet = None if directory else True
     with (
         # In a job process 0 alone writes.
-        open(directory / RESULTS_FILE if directory else os.devnull, "a") as file,
+        open(directory / RESULTS_FILE if directory else os.devnull, "a", newline="") as file,
         tqdm(total=len(configs), initial=len(finished), unit="run", disable=quiet) as bar,
     ):
-        lines = []
+        writer, lines = csv.DictWriter(file, plan.columns, lineterminator="\n"), []
         for indices in sweeps.by_program(configs):
             waiting = [index for index in indices if index not in finished]
             if not waiting:
@@ -65,9 +65,8 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
                 rows = results.rows(outcome, *sizes, seconds / len(positions))
                 for position, cells in zip(positions, rows, strict=True):
                     index = waiting[position]
-                    setting = [vary.text(getattr(configs[index], name)) for name in plan.varied]
-                    file.write(",".join([str(index), *setting, str(configs[index].seed), *cells]))
-                    file.write("\n")
+                    outcomes = dict(zip(results.OUTCOME_COLUMNS, cells, strict=True))
+                    writer.writerow({"run": index, **plan.rows[index], **outcomes})
                     finished.add(index)
                 file.flush()
                 bar.update(len(positions))

@@ -110,6 +110,30 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     assert len(other.stderr.splitlines()) == 1
 
 
+def test_rows_of_another_sweep_are_refused(fork_module, assert_one_line_error, tmp_path, quick):
+    run = tmp_path / "sweep"
+    quick = (*quick, "--vary=loss=quadratic", "--seeds=1")
+    assert fork_module("experiments.sweep", *quick, f"--workdir={run}").returncode == 0
+    results, flags = run / "results.csv", run / "flags.txt"
+    rows_before, flags_before = results.read_bytes(), flags.read_bytes()
+    header, first, *_ = rows_before.splitlines(keepends=True)
+
+    def refused(message, rows=rows_before, flags_now=flags_before):
+        results.write_bytes(rows)
+        flags.write_bytes(flags_now)
+        process = fork_module("experiments.sweep", "--resume", f"--workdir={run}")
+        assert_one_line_error(process, message)
+        assert results.read_bytes() == rows
+
+    refused("its settings is", flags_now=flags_before.replace(b"--epochs=2", b"--epochs=3"))
+    refused("its columns are not", flags_now=flags_before.replace(b"--vary=hidden=4,6x5\n", b""))
+    refused("run 0 is there twice", header + first + first)
+    refused("line 3 is damaged", header + first + b"junk\n")
+    refused("line 2 is damaged", header + first.replace(b"0,", b"9,", 1))
+    refused("its columns are not", b"\xef\xbb\xbf" + rows_before)
+    refused("its columns are not", os.urandom(99) + b"\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, quick, number):
