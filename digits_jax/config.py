@@ -16,10 +16,11 @@ from digits_jax.models import INITIALIZERS
 from digits_jax.optimizers import OPTIMIZERS, SCHEDULES
 
 # What a value of each type has to be, and how that is said.
-TYPES: dict[Any, tuple[type, str]] = {
+TYPES: dict[Any, tuple[Any, str]] = {
     int: (numbers.Integral, "a whole number"),
     float: (numbers.Real, "a number"),
     str: (str, "a text"),
+    str | None: ((str, type(None)), "a text, or None"),
 }
 
 

@@ -99,7 +99,7 @@ def stack(
         params: Params, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch classes"]:
         if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise ValueError(f"images are {images.dtype}: expected numbers in [0, 1], by scale_pixels")
+            raise ValueError(f"images are {images.dtype}: expected floats, as of scale_pixels")
         a = images[None]
         for layer, p in zip(network, params, strict=True):
             a = layer.forward(p, a)

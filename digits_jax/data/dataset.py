@@ -37,6 +37,20 @@ class Dataset(_Dataset):
         return super().__new__(cls, images, labels)
 
 
+def check_labels(labels: Any, num_classes: int, what: str = "label", least: int = 0) -> None:
+    """Checks labels that are on the host: elsewhere it would cost time, or is not possible.
+
+    Raises:
+        ValueError: in one line, where one is not among the classes.
+    """
+    on_host = isinstance(labels, np.ndarray) and labels.size
+    for label in (labels.min(), labels.max()) if on_host else ():
+        if not least <= label < num_classes:
+            raise ValueError(
+                f"{what} {label} is not among the {num_classes} classes, 0 to {num_classes - 1}"
+            )
+
+
 class Source(NamedTuple):
     """A data set as its files hold it: not yet cut into training and validation images.
 
@@ -71,13 +85,7 @@ class Splits(_Splits):
     def __new__(cls, *args: Any, **kwargs: Any) -> "Splits":
         splits = super().__new__(cls, *args, **kwargs)
         for name in ("train", "validation", "test"):
-            labels = getattr(splits, name).labels
-            for label in (labels.min(), labels.max()) if np.size(labels) else ():
-                if not 0 <= label < splits.num_classes:
-                    raise ValueError(
-                        f"{name} label {label} is not among the {splits.num_classes} classes, "
-                        f"0 to {splits.num_classes - 1}"
-                    )
+            check_labels(getattr(splits, name).labels, splits.num_classes, f"{name} label")
         return splits
 
     @property
