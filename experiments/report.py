@@ -25,6 +25,8 @@ def check_outputs(page: Path, folder: Path | None) -> None:
         raise ValueError(f"output={page}: is a folder, expected the name of a file")
     if not page.parent.is_dir():
         raise ValueError(f"output={page}: no such folder as {page.parent}")
+    if page.exists() and not (page.is_file() and page.read_bytes().startswith(b"<!doctype html>")):
+        raise ValueError(f"output={page}: is there and no report: choose another name")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"figures_dir={folder}: is not a folder")
 

@@ -35,8 +35,8 @@ from digits_jax.runs.summary import Trained
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
-RUN_FILES = (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE)
-CHECKPOINTS, PROFILE = "checkpoints", "profile"
+RUN_FILES = (FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE)
+CHECKPOINTS, PROFILE, EARLIER = "checkpoints", "profile", "earlier"
 
 
 class Stopped(Exception):
@@ -50,14 +50,23 @@ class Stopped(Exception):
 def prepare_directory(directory: Path, overwrite: bool) -> None:
     """Makes the directory of a run; with `overwrite`, removes an earlier run and nothing else.
 
+    The files of one that is finished are kept in `EARLIER` until this one is, by `write_summary`.
+
     Raises:
         ValueError: as `directories.check`.
         OSError: where it cannot be made.
     """
+    if overwrite and (directory / SUMMARY_FILE).is_file():
+        (directory / EARLIER).mkdir(exist_ok=True)
+        for name in RUN_FILES:  # the summary last: with it a run is finished
+            with contextlib.suppress(FileNotFoundError):
+                (directory / name).replace(directory / EARLIER / name)
     # The flags first: what is left without them is no run that could be resumed.
     directories.clear(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
     for name in (CHECKPOINTS, PROFILE):
-        if (directory / name).is_dir():
+        if (directory / name).is_symlink():  # what it names is another's
+            (directory / name).unlink()
+        elif (directory / name).is_dir():
             shutil.rmtree(directory / name)
 
 
@@ -177,4 +186,8 @@ def write_summary(
     """Writes `summary.summarise` into `directory`, and returns it: with it a run is finished."""
     found = summary.summarise(trained, splits, total_seconds, seconds or {})
     write_atomically(directory / SUMMARY_FILE, (json.dumps(found, indent=2) + "\n").encode())
+    for name in RUN_FILES:
+        (directory / EARLIER / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # none there, or something else in it
+        (directory / EARLIER).rmdir()
     return found

@@ -80,8 +80,11 @@ def workdir(name: str) -> Path:
     """The folder that `--workdir` names, or a new one under `runs` after the time and `name`.
 
     Raises:
+        ValueError: where it is empty: that would be the current folder.
         OSError: where it cannot be made.
     """
+    if FLAGS.workdir == "":
+        raise ValueError("workdir is empty: expected a folder, as in --workdir=runs/mine")
     if FLAGS.workdir is not None:
         return Path(FLAGS.workdir).expanduser()
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

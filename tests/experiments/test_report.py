@@ -364,6 +364,12 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"figures_dir=.*file: is not a folder"):
         report.check_outputs(tmp_path / "page.html", tmp_path / "file")
+    (tmp_path / "metrics.csv").write_text("epoch,step\n")
+    for there in (tmp_path / "metrics.csv", tmp_path.joinpath("/dev/null")):
+        with pytest.raises(ValueError, match=f"output={there}: is there and no report: choose"):
+            report.check_outputs(there, None)
+    (tmp_path / "page.html").write_text("<!doctype html>\n<html>")
+    report.check_outputs(tmp_path / "page.html", None)
 
 
 def test_help_is_grouped_and_names_the_arguments(run_module):

@@ -133,6 +133,7 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
         (["--gradients=manual", "--activation=silu"], "activation=silu has no hand-written"),
         (["--data_dir=/no/such/folder"], "/no/such/folder: no such folder"),
         (["--flagfile=/no/such/file"], "/no/such/file"),
+        (["--workdir="], "workdir is empty: expected a folder, as in --workdir=runs/mine"),
         (["--workdir=README.md"], "README.md is not a folder"),
         (["classic"], "unexpected argument 'classic'"),
         (["--shards=3"], "the nearest that do are batch_size=9 and train_size=9999"),
