@@ -322,12 +322,18 @@ def test_a_run_goes_on_with_its_own_data_and_numerics_alone(
 
 
 def test_where_the_schedule_spans_all_epochs_they_may_not_grow(start, tmp_path):
-    (tmp_path / runs.FLAGS_FILE).write_text("--schedule=cosine\n--epochs=30\n")
+    (tmp_path / runs.FLAGS_FILE).write_text("--schedule=cosine\n--epochs=30\n--seed=0\n")
     refused(
         start("--resume", f"--workdir={tmp_path}", "--epochs=60"),
         "--epochs=60 contradicts --epochs=30 of the run: its learning rate depends on epochs, as "
         "--schedule=cosine spans them all",
     )
+
+
+@pytest.mark.parametrize("content", ["", "--epochs=3\n", "--epochs=3\n--seed=0\n--rot"])
+def test_flags_that_were_cut_are_refused(start, tmp_path, content):
+    (tmp_path / runs.FLAGS_FILE).write_text(content)
+    refused(start("--resume", f"--workdir={tmp_path}"), "it does not hold all flags of the run")
 
 
 @pytest.mark.parametrize(

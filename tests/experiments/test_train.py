@@ -126,6 +126,8 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
         (["--epochs=0"], "epochs=0: must be a finite number of at least 1"),
         (["--learning_rate=-1"], "learning_rate=-1.0: must be a finite number of at least 0.0"),
         (["--hidden=30,big"], "'big' is no layer: expected 30 (units of a dense layer)"),
+        (["--hidden=100000000"], "optimizer's state take 592 GiB of memory, and there are"),
+        ([f"--hidden={10**23}"], f"hidden={10**23}: at most 999999999 units in a layer"),
         (["--activation=step"], "<sigmoid|tanh|relu|gelu|silu>"),
         (["--dataset=minst"], "known are 'mnist' and 'tfds:NAME'"),
         (["--train_size=60000"], "overlap: there are 60000 training images in all"),
