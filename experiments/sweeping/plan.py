@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,8 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
     base, chunk = flags.config(), _chunk(FLAGS.chunk)
     varied = vary.parse(FLAGS.vary, base.seed)
     seeds = range(base.seed, base.seed + FLAGS.seeds)
+    if (count := len(seeds) * math.prod(map(len, varied.values()))) > vary.MOST:
+        raise ValueError(f"seeds={FLAGS.seeds}: {count} runs, and a sweep has at most {vary.MOST}")
     configs = sweeps.combinations(base, varied, seeds)
     for indices in sweeps.by_program(configs):
         job.check_same_data(here, load(configs[indices[0]]), indices[0])

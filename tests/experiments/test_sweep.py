@@ -164,6 +164,8 @@ def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, q
         (["--vary=batch_size=10,20000"], "batch_size=20000 is larger than train_size"),
         (["--vary=hidden=3", "--vary=hidden=4"], "hidden is varied twice"),
         (["--seeds=0"], "--seeds=0"),
+        (["--seeds=99999999999"], "99999999999 runs, and a sweep has at most 1000000"),
+        (["--cpu_devices=100000"], "cpu_devices=100000: expected auto or a whole number"),
         (["--chunk=big"], "chunk=big: expected auto or a whole number"),
         (["--cpu_devices=0"], "cpu_devices=0: expected auto or a whole number"),
         (["--resume"], "holds no sweep to resume"),
@@ -203,6 +205,31 @@ def test_where_some_runs_have_no_validation_images_figures_show_the_test_split()
     drawn = figures.draw(rows, table, ["validation_size"])
     assert set(drawn) == {"distribution.png", "against-validation_size.png"}
     assert "90.00 +- 0.00 %" in summary.as_text(table, ["validation_size"])
+
+
+def test_a_setting_that_diverged_is_not_recommended_and_one_without_effect_is_named():
+    rows = [
+        {
+            "run": str(run),
+            "momentum": momentum,
+            "seed": "0",
+            "train_loss": loss,
+            "test_loss": "0.1",
+            "test_errors": "9",
+            "validation_accuracy": validation,
+            "test_accuracy": "0.9",
+            "seconds": "1",
+        }
+        for run, (momentum, loss, validation) in enumerate(
+            [("0.1", "0.3", "0.8"), ("0.5", "0.3", "0.8"), ("0.9", "nan", "0.9")]
+        )
+    ]
+    table = summary.summarise(rows, ["momentum"])
+    assert [entry["recommended"] for entry in table] == [True, True, False]
+    text = summary.as_text(table, ["momentum"])
+    assert "momentum=0.9  the loss of 1 is not finite" in text
+    lines = summary.without_difference(rows, ["momentum"])
+    assert lines == ["no difference between momentum=0.1, momentum=0.5"]
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():
