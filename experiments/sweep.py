@@ -7,7 +7,8 @@ usage: python -m experiments.sweep --seeds=100 --vary=learning_rate=0.3,1,3 --va
 The second takes 7 evenly spaced values (grid: not of the logarithm), the third draws 20 at random
 (uniform: not of the logarithm).
 
-Writes results.csv (a row a run), summary.csv and figures. Settings that are not varied are those of
+Writes results.csv (a row a run), summary.csv and figures; with --record=NAME the summary also into
+experiments/records, with the command that makes it again. Settings that are not varied are those of
 experiments.train, by the same flags. Seeds count up from --seed. Values of hidden with several
 layers are joined by +, as in hidden=30,128+64; between plain numbers by x as well.
 """
@@ -25,7 +26,8 @@ from digits_jax.parallel import sweeps
 from digits_jax.reports import drawing
 from digits_jax.runs.files import write_atomically
 from experiments.cli import devices, flags, progress, start
-from experiments.sweeping import figures, results, summary
+from experiments.cli.flags import FLAGS
+from experiments.sweeping import figures, record, results, summary
 from experiments.sweeping.plan import RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
 
 
@@ -41,6 +43,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_integer("seeds", 10, "runs of each setting", lower_bound=1, **about)
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", **about)
     devices.define_cpu_devices("CPU lanes; auto: one a core", "sweep")
+    record.define()
 
 
 def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
@@ -89,20 +92,23 @@ def finish(directory: Path, varied: Sequence[str]) -> str:
     table = summary.summarise(rows, varied)
     write_atomically(directory / SUMMARY_FILE, summary.as_csv(table).encode())
     lines = [summary.as_text(table, varied), *summary.without_difference(rows, varied)]
-    drawn = [text for text in flags.FLAGS.vary if re.search("=(log|uniform):", text)]
+    drawn = [text for text in FLAGS.vary if re.search("=(log|uniform):", text)]
     lines += [f"drawn at random, by --seed: {text}" for text in drawn]
     if diverged := sum(entry["diverged"] for entry in table):
         lines.append(f"the loss of {diverged} runs is not finite; they count as they are")
-    written = [RESULTS_FILE, SUMMARY_FILE]
+    pictures: dict[str, bytes] = {}
     try:
         drawing.require()
     except ValueError as error:
         lines.append(f"no figures: {error}")
     else:
-        for name, png in figures.draw(rows, table, varied).items():
-            write_atomically(directory / name, png)
-            written.append(name)
-    return "\n".join([*lines, f"files  {directory}: {', '.join(written)}"])
+        pictures = figures.draw(rows, table, varied)
+    for name, png in pictures.items():
+        write_atomically(directory / name, png)
+    lines.append(f"files  {directory}: {', '.join([RESULTS_FILE, SUMMARY_FILE, *pictures])}")
+    if FLAGS.record:
+        lines.append(f"record {record.write(FLAGS.record, table, varied, pictures)}")
+    return "\n".join(lines)
 
 
 def main() -> int | None:
