@@ -38,7 +38,7 @@ def main(runs: list[str]) -> None:
             None if flags.FLAGS.figures_dir is None else Path(flags.FLAGS.figures_dir).expanduser()
         )
         check_outputs(page, folder)
-        report = reports.make(runs)
+        report = reports.make(runs, flags.FLAGS.data_dir)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for name, png in report.figures.items():

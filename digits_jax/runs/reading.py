@@ -19,7 +19,6 @@ from digits_jax.evaluation import make_logits
 from digits_jax.losses import LOSSES
 from digits_jax.models import Params
 from digits_jax.runs import model_file
-from digits_jax.runs.identity import data_sha256
 from digits_jax.runs.run import FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE, Row
 from digits_jax.training import make_model
 
@@ -208,8 +207,7 @@ def check_data(run: Run, splits: Splits) -> None:
     """Checks that `splits` can be the data of `run`.
 
     Raises:
-        ValueError: in one line, where images or classes are others than its model was made for,
-            or the data are not those that it was trained and scored on.
+        ValueError: in one line, where images or classes are others than its model was made for.
     """
     made_for = (run.model.image_shape, run.model.num_classes)
     found = (splits.image_shape, splits.num_classes)
@@ -217,11 +215,6 @@ def check_data(run: Run, splits: Splits) -> None:
         told = ["{} x {} pixels in {} classes".format(*shape, n) for shape, n in (made_for, found)]
         raise ValueError(
             f"{run.directory}: its model is for images of {told[0]}, the data now hold {told[1]}"
-        )
-    if run.model.data and run.model.data != data_sha256(splits):
-        raise ValueError(
-            f"{run.directory}: the data in {run.config.data_dir or run.config.dataset} are not "
-            "those that it was trained and scored on"
         )
 
 

@@ -74,6 +74,8 @@ def define_report() -> None:
     """Defines where a report goes."""
     text = "the page; an earlier one of that name is replaced"
     flags.DEFINE_string("output", "report.html", text, module_name="run")
+    text = "folder of the runs' data, where it has moved"
+    flags.DEFINE_string("data_dir", None, text, module_name="run")
     text = "folder that receives the pictures singly, as PNG files"
     flags.DEFINE_string("figures_dir", None, text, module_name="run")
 

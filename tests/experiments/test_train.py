@@ -167,7 +167,7 @@ BROKEN = {
     "too long": ("train-images-idx3-ubyte.gz", gzip.compress(idx(60, 5, 7, size=9999))),
     "not a valid gzip file": ("train-images-idx3-ubyte.gz", idx(60, 5, 7)),
     "element type 0x0d": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(60, element_type=13))),
-    "holds 59 labels": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(59))),
+    "holds 60 images, ": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(59))),
     "test label 3 is not among the 3 classes": (
         "t10k-labels-idx1-ubyte.gz",
         gzip.compress(idx(12, size=0) + bytes([3] * 12)),
