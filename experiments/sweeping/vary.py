@@ -55,7 +55,10 @@ def text(value: Any) -> str:
 
 def _value(text: str, kind: Any) -> Any:
     if kind in (int, float):
-        return kind(text)
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no {'whole ' * (kind is int)}number") from None
     if get_origin(kind) is tuple:
         # An x also stands in names of layers.
         return tuple(text.split("x") if re.fullmatch(r"\d+(x\d+)*", text) else text.split("+"))

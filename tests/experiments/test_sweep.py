@@ -159,7 +159,7 @@ def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, q
     ("given", "message"),
     [
         (["--vary=colour=red"], "vary=colour=red: expected FIELD=VALUES with a field among"),
-        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: could not convert"),
+        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: 'fast' is no number"),
         (["--vary=learning_rate=-1"], "learning_rate=-1.0: must be"),
         (["--vary=batch_size=10,20000"], "batch_size=20000 is larger than train_size"),
         (["--vary=hidden=3", "--vary=hidden=4"], "hidden is varied twice"),
