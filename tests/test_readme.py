@@ -81,7 +81,7 @@ def test_what_a_file_of_ones_own_puts_into_the_tables_is_trained_with(tmp_path):
     _, example = code_blocks(README, "python")
     (tmp_path / "mine.py").write_text(example)
     (command,) = re.findall(r"`python (mine\.py --[^`]+)`", README)
-    words = [*command.split(), "--epochs=2", "--learning_rate=0.1", f"--workdir={tmp_path / 'run'}"]
+    words = [*command.split(), "--epochs=2", f"--workdir={tmp_path / 'run'}"]
     process = subprocess.run(
         [sys.executable, *words],
         cwd=tmp_path,
