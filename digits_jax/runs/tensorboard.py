@@ -1,6 +1,7 @@
 """Event files, which TensorBoard shows: what metrics.csv holds, and norms by layer.
 
-With jax 0.10.2 the model is the same to the byte with them and without; jax 0.12 may round otherwise.
+With jax 0.10.2 the model is the same to the byte with them as without; jax 0.12 may round
+otherwise.
 """
 
 import contextlib
