@@ -110,8 +110,10 @@ def main() -> None:
             write_atomically(directory / file, content)
         print(f"files     {directory}: {', '.join(files)}")
         if values.record:
-            linked = {name: f"{NAME}-{name}.png" for name in pictures}
-            written = records.write(NAME, report.markdown(found, provenance, linked), pictures)
+            given = [] if values["hidden"].using_default_value else map(str, config.hidden)
+            record = "-".join([NAME, *given]).replace("/", "_")
+            linked = {name: f"{record}-{name}.png" for name in pictures}
+            written = records.write(record, report.markdown(found, provenance, linked), pictures)
             print(f"record    {written[0]}")
 
 

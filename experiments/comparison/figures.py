@@ -1,10 +1,10 @@
 """The figures of a comparison, as PNG: to be read on paper, in grey, too."""
 
+import io
 from collections.abc import Iterable
 from typing import Any
 
 from digits_jax.reports import drawing
-from digits_jax.reports.drawing import BLACK, BLUE, GREEN, MARKERS, ORANGE, PURPLE, SKY, VERMILION
 from experiments.comparison import trajectory
 from experiments.comparison.cost import GRADIENT
 from experiments.comparison.faults import FAULTS, NONE
@@ -13,7 +13,6 @@ from experiments.comparison.tables import Tables
 
 FIGURES = ("trajectory", "cost", "faults")
 LINES = ("-", "--", "-.", ":")
-COLOURS = (BLACK, VERMILION, BLUE, SKY, GREEN, PURPLE, ORANGE)
 
 
 def draw(tables: Tables) -> dict[str, bytes]:
@@ -23,14 +22,22 @@ def draw(tables: Tables) -> dict[str, bytes]:
         "cost": draw_cost(tables),
         "faults": draw_faults(tables) if tables.curves else None,
     }
-    return {name: drawing.png(figure) for name, figure in figures.items() if figure}
+    return {name: in_few_colours(drawing.png(figure)) for name, figure in figures.items() if figure}
+
+
+def in_few_colours(png: bytes) -> bytes:
+    """The same picture in a third of the bytes."""
+    from PIL import Image  # comes with matplotlib
+
+    small = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def plot(axes: Any, points: Iterable[Any], names: Iterable[str], name: str, **style: Any) -> None:
     """A curve through points (x, y), told apart from those of the other names even in grey."""
     n = list(names).index(name)
-    look = {"color": COLOURS[n % 7], "marker": MARKERS[n % 7], "linestyle": LINES[n % 4]}
-    axes.plot(*zip(*points, strict=True), **{"markersize": 5} | look | style)
+    axes.plot(*zip(*points, strict=True), **drawing.style(n) | {"linestyle": LINES[n % 4]} | style)
 
 
 def draw_trajectory(tables: Tables) -> Any:
@@ -43,7 +50,7 @@ def draw_trajectory(tables: Tables) -> Any:
         label = f"{method} {dtype}, from {reference}"
         if label != f"{reference}, from {reference}":
             plot(axes, path, METHODS, method, label=label, markevery=4, markerfacecolor=face)
-    axes.axhline(trajectory.BOUND, color=BLACK, lw=0.8, ls=":")
+    axes.axhline(trajectory.BOUND, color=drawing.BLACK, lw=0.8, ls=":")
     figure.legend(loc="outside lower center", fontsize=drawing.SMALL)
     return figure
 

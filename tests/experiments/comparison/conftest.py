@@ -29,9 +29,13 @@ def config():
 
 @pytest.fixture(scope="session")
 def convolutional(splits):
-    """Two convolutions, the second with a stride, and a pool, on images of 3 x 4 pixels."""
+    """Two convolutions, the second with a stride, and a pool, with the kinks of relu."""
     config = Config(
-        train_size=60, validation_size=0, hidden=("conv3", "conv4/2", "max2", 5), batch_size=6
+        train_size=60,
+        validation_size=0,
+        hidden=("conv3", "conv4/2", "max2", 5),
+        batch_size=6,
+        activation="relu",
     )
     return make_problem(config, splits)
 
