@@ -1,13 +1,14 @@
 """Measures this project against what people would use instead, and against the machine.
 
 One epoch of the classic training beside NumPy, PyTorch and scikit-learn; the time of its matrix
-products alone; the default run as a whole process; growth with images and with networks. Prints the
-answer, and writes its tables: benchmark.md, benchmark.csv, benchmark.png. Without flags it takes
-ten minutes, with --quick two.
+products alone; the default run as a whole process; growth with images and with networks; a step of
+a convolutional network. Prints the answer, and writes its tables: benchmark.md, benchmark.csv,
+benchmark.png. Without flags it takes a quarter of an hour, with --quick three minutes.
 
 usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=value ...]
 """
 
+import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from digits_jax.runs.files import write_atomically
 from experiments import STARTED
 from experiments.benchmarks import figures, report, sections, workers
 from experiments.benchmarks.measurements import Measurement, to_csv
-from experiments.benchmarks.trainings import CLASSIC
+from experiments.benchmarks.trainings import CLASSIC, CNN, CNN_BATCH_SIZE, PEERS
 from experiments.cli import flags, records
 from experiments.cli.timing import Unavailable
 from experiments.peers.classic import TRAIN_SIZE
@@ -45,7 +46,7 @@ QUICK = {
     "networks": ["2", "4"],
     "rounds": 2,
 }
-SECTIONS = ("epochs", "processes", "growth", "sweeps")
+SECTIONS = ("epochs", "processes", "growth", "sweeps", "cnn")
 
 
 def measure(names: Sequence[str], platform: str) -> Iterator[Measurement]:
@@ -58,20 +59,21 @@ def measure(names: Sequence[str], platform: str) -> Iterator[Measurement]:
         "processes": sections.processes(classic, rounds),
         "growth": sections.images(growth_batch_sizes, train_sizes, rounds),
         "sweeps": sections.sweeps(networks, rounds, platform),
+        "cnn": sections.trainings(
+            CNN.with_peers(values.peers), [CNN_BATCH_SIZE], rounds, values.all_forms
+        ),
     }
-    for name in SECTIONS:
-        if name in names:
-            yield from every[name]
+    return itertools.chain(*(every[name] for name in SECTIONS if name in names))
 
 
 def define_flags() -> None:
     """Defines the flags of this script."""
     group: dict[str, Any] = {"module_name": "benchmark"}
-    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: two minutes", **group)
-    about = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
+    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: three minutes", **group)
+    about = "what to measure: one epoch, whole processes, growth, sweeps, a convolutional network"
     absl_flags.DEFINE_list("sections", list(SECTIONS), about, **group)
     about = "what to compare one epoch and whole processes with"
-    absl_flags.DEFINE_list("peers", list(CLASSIC.peers), about, **group)
+    absl_flags.DEFINE_list("peers", list(PEERS), about, **group)
     about = "time every form of a peer, on one thread and on all cores; the fastest counts"
     absl_flags.DEFINE_bool("all_forms", False, about, **group)
     absl_flags.DEFINE_integer("rounds", 5, "turns of each competitor", 1, **group)
@@ -102,16 +104,12 @@ def check() -> None:
     Raises:
         ValueError: as `numbers`; and where a name is not known.
     """
-    values = flags.FLAGS
     for name in LISTS:
         numbers(name)
-    for flag, given, known in (
-        ("sections", values.sections or [""], SECTIONS),
-        ("peers", values.peers, CLASSIC.peers),
-    ):
-        for name in given:
-            if name not in known:
-                raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
+    for flag, known in (("sections", SECTIONS), ("peers", PEERS)):
+        given: list[str] = flags.FLAGS[flag].value or []
+        if set(given) - set(known) or not (given or flag == "peers"):
+            raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def trainings(
     """
     with workers.started() as pool:
         for size in batch_sizes:
-            products = {"jax": ("jax", pool("jax"))}
+            products: dict[str, tuple[str, Worker]] = {"jax": ("jax", pool("jax"))}
             competitors: dict[tuple[str, Any], Any] = {
                 (name, size): partial(_turn, of, pool("jax"), "ours", batch_size=size, **fields)
                 for name, fields in of.ours.items()

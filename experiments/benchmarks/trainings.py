@@ -109,3 +109,22 @@ CLASSIC = Trainings(
     },
     epochs=5,
 )
+CONVOLUTIONAL = {
+    "hidden": ("conv24x5/2", "conv48/2", "conv96"),
+    "activation": "relu",
+    "loss": "cross_entropy",
+    "optimizer": "adamw",
+    "learning_rate": 0.003,
+}
+# The network of recipes/cnn.flags, without its distortions, average, smoothing and schedule.
+CNN_BATCH_SIZE = 64
+CNN = Trainings(
+    "cnn",
+    {AUTODIFF: CONVOLUTIONAL, "manual": {**CONVOLUTIONAL, "gradients": "manual"}},
+    {
+        f"PyTorch {form}": Peer("torch_cnn", "torch", [(form,)], {1: ((form,), ALL)})
+        for form in ("contiguous", "channels_last", "compiled")
+    },
+    epochs=2,
+)
+PEERS = (*CLASSIC.peers, *CNN.peers)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -115,4 +116,22 @@ def test_scikit_learn_trains_the_same_network(mnist):
     training.train(1_000)
     shapes = [array.shape for layer in training.parameters() for array in layer]
     assert shapes == [(30, 784), (30,), (10, 30), (10,)]
+    assert training.accuracy() > 0.85
+
+
+@pytest.mark.parametrize("form", ["contiguous", "channels_last"])
+def test_the_convolutional_network_is_that_of_the_recipe_and_learns(mnist, form):
+    pytest.importorskip("torch", reason="a peer that is not installed")
+    from digits_jax.config import Config, hyperparameters
+    from digits_jax.training import make_training
+    from experiments.benchmarks.trainings import CONVOLUTIONAL
+    from experiments.peers import torch_cnn
+
+    config = Config(**CONVOLUTIONAL)
+    ours = jax.eval_shape(make_training(config, (28, 28), 10).init, hyperparameters(config)).params
+    training = torch_cnn.make_training(mnist, 64, form)
+    training.start(0)
+    theirs = [a.size for layer in training.parameters() for a in layer]
+    assert theirs == [a.size for a in jax.tree.leaves(ours)]
+    training.train(60)
     assert training.accuracy() > 0.85
