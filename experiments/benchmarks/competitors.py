@@ -75,7 +75,7 @@ def ours(**settings: Any) -> Functions:
     from digits_jax.config import Config, hyperparameters
     from digits_jax.runs.programs import compile_programs
 
-    config = Config(validation_size=0, **settings)
+    config = Config.from_dict({"validation_size": 0, **settings})  # JSON has lists alone
     splits = tiled(config.train_size)
     programs = compile_programs(config, splits)
     train_set, test_set = jax.device_put((splits.train, splits.test))

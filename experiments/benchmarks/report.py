@@ -23,7 +23,7 @@ from experiments.peers.classic import TRAIN_SIZE
 Found = Sequence[Measurement]
 Cells = Mapping[tuple[str, str], str]  # by row and column
 CNN_STEPS = TRAIN_SIZE // CNN_BATCH_SIZE
-LABEL, CELL = 24, 14  # characters
+LABEL, CELL = 32, 14  # characters
 
 
 def markdown(found: Found, header: str, picture: str) -> str:

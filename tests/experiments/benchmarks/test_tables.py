@@ -88,7 +88,7 @@ def test_the_page_holds_the_figures_and_says_what_is_missing_and_why():
 def test_the_answer_is_ten_lines():
     lines = list(report.answer(FOUND))
     assert len(lines) == 9
-    words = {line[:24].strip(): line[24:].split() for line in lines}
+    words = {line[:32].strip(): line[32:].split() for line in lines}
     assert words["autodiff takes"] == ["10", "ms"]
     assert words["NumPy takes"] == ["3.00", "times"]
     assert words["PyTorch eager takes"] == ["-", "not", "installed:", "torch"]

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from experiments.benchmarks import workers
+from experiments.benchmarks.trainings import CONVOLUTIONAL
 from experiments.cli.timing import Unavailable
 
 LAUNCHER = "experiments.benchmarks.competitors.launcher"
@@ -81,3 +82,10 @@ def test_a_name_with_an_environment_has_one_process():
             run(pool("a", V="1").prepare(LAUNCHER), "import os; print(os.environ['V'])")["output"]
             == "1\n"
         )
+
+
+def test_a_network_of_convolutions_is_trained_in_a_worker(worker):
+    settings = {**CONVOLUTIONAL, "hidden": ("conv2x3/2",), "train_size": 640, "batch_size": 64}
+    turn = worker.prepare("experiments.benchmarks.competitors.ours", **settings)("turn", epochs=2)
+    assert turn["epoch"] > 0
+    assert turn["test accuracy"] > 0.2
