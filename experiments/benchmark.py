@@ -120,6 +120,7 @@ def main() -> None:
         drawing.require()
         check()
         directory = flags.workdir("benchmark")
+        directories.check(directory, values.overwrite)
         directories.clear(directory, values.overwrite, FILES)
     load = os.getloadavg()[0]
     with flags.user_errors(Unavailable):
