@@ -1,5 +1,7 @@
 """A pure-functional JAX laboratory for learning handwritten digits."""
 
+from typing import Any
+
 from digits_jax import data
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data import Dataset, Splits
@@ -29,5 +31,15 @@ __all__ = [
     "load_model",
     "make_model",
     "make_training",
+    "recognise",
     "save_model",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`recognise`, whose room needs scipy and Pillow, which a training does not."""
+    if name != "recognise":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from digits_jax.recognition import recognise
+
+    return recognise

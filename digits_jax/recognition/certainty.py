@@ -1,7 +1,7 @@
 """How sure a network is of what it reads, and when that is not enough.
 
 Every score is larger for digits than for what is none; which of them tells the two apart best is
-measured by `python -m experiments.recognise --calibrate`.
+measured by `python -m experiments.recognise --record`.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from digits_jax.training import make_model
 MEANS = 8
 CELLS = 3
 BATCH = 32
-# To refuse a digit is as bad as to take so many things for digits that are none.
-DIGIT_COUNTS = 50
+# The share of digits that may be refused.
+REFUSED = 0.002
 
 
 class Evidence(NamedTuple):
@@ -115,13 +115,15 @@ def class_means(
 
 
 def threshold(
-    digits: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"], counts: float = DIGIT_COUNTS
+    digits: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"], refused: float = REFUSED
 ) -> float:
-    """The score from which on an answer is given, from scores of digits and of what is none."""
-    candidates = np.quantile(digits, np.linspace(0, 0.05, 501))
-    refused = np.searchsorted(np.sort(digits), candidates) / len(digits)
-    taken = 1 - np.searchsorted(np.sort(others), candidates) / len(others)
-    return float(candidates[(counts * refused + taken).argmin()])
+    """The score from which on an answer is given.
+
+    It refuses as much as it can of what is no digit and at most a share `refused` of digits, and
+    where it refuses no more of the former than of the latter, nothing.
+    """
+    least = float(np.quantile(digits, refused))
+    return least if (others < least).mean() > (digits < least).mean() else -1.0
 
 
 def auroc(digits: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> float:

@@ -13,6 +13,8 @@ from digits_jax.recognition.parts import EIGHT, Part, connected, distance, gaps,
 # Thin strokes are looked at enlarged, and large pictures reduced to about this many pixels a side.
 THIN = 3.0
 LONGEST = 1000
+# Of noise, which has thousands of parts, the largest so many are looked at.
+MOST_PARTS = 500
 
 
 class Found(NamedTuple):
@@ -38,7 +40,9 @@ def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
         contrast = np.clip(contrast, 0, 1)
     mask = inks.strokes(contrast, width * scale)
     width = stroke_width(mask)
-    parts = connected(mask, max(3, 0.4 * width**2))
+    parts = connected(mask, max(3.0, 0.4 * width**2))
+    if len(parts) > MOST_PARTS:
+        parts = sorted(parts, key=lambda p: p.mask.sum())[-MOST_PARTS:]
     parts = without_faint(parts, contrast, width)
     parts = without_frames(parts, mask.shape, width)
     digits = [d for whole in joined(parts, width) for d in split(whole, width)]
@@ -132,7 +136,7 @@ def split(part: Part, width: float) -> list[Part]:
     side = np.arange(w)[None] < column[:, None]
     crossed = part.mask[np.arange(h), column].sum()
     halves = [
-        max(connected(part.mask & half, 1, part.top, part.left), key=lambda p: p.mask.sum())
+        max(connected(part.mask & half, 1.0, part.top, part.left), key=lambda p: p.mask.sum())
         for half in (side, ~side)
     ]
     digits = all(p.height >= 0.3 * h and p.size >= 4 * width and p.width >= width for p in halves)

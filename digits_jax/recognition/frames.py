@@ -76,7 +76,7 @@ def without_rings(parts: list[Part], width: float) -> list[Part]:
             filled = ndimage.binary_fill_holes(a.mask)
             inner = ndimage.binary_erosion(filled, EIGHT, iterations=depth) & a.mask
             least = 0.5 * np.median([b.height for b in inside])
-            kept += [b for b in connected(inner, 1, a.top, a.left) if b.height > least]
+            kept += [b for b in connected(inner, 1.0, a.top, a.left) if b.height > least]
         else:
             kept.append(a)
     return kept
@@ -134,7 +134,7 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
             removed[a.top : a.bottom, a.left : a.right] |= lines
             rest = a.mask & ~lines
             rest |= _bridged(rest, lines, width) | _bridged(rest.T, lines.T, width).T
-            cut += connected(rest, 1, a.top, a.left)
+            cut += connected(rest, 1.0, a.top, a.left)
         else:
             kept.append(a)
     near = ndimage.binary_dilation(removed, EIGHT, iterations=max(2, round(1.2 * width)))

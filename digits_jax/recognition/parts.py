@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
 
 def connected(
-    mask: Bool[np.ndarray, "h w"], least: float = 1, top: int = 0, left: int = 0
+    mask: Bool[np.ndarray, "h w"], least: float = 1.0, top: int = 0, left: int = 0
 ) -> list[Part]:
     """The parts of a mask, pixels that touch at a corner included, of at least `least` pixels.
 

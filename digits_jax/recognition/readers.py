@@ -1,4 +1,7 @@
-"""The networks that come with the package, and what they need to know when they are not sure."""
+"""The networks that come with the package, and what they need to know when they are not sure.
+
+NAME.md beside a network is its card: what made it, how good it is, what it cannot read.
+"""
 
 import functools
 from pathlib import Path
@@ -14,9 +17,8 @@ MODELS = Path(__file__).parent / "models"
 DEFAULT = "cnn"
 
 
-@functools.cache
-def shipped(name: str = DEFAULT) -> Reader:
-    """A network of the package.
+def shipped(name: str = DEFAULT) -> Path:
+    """The file of a network of the package.
 
     Raises:
         ValueError: in one line, where there is none of that name.
@@ -24,7 +26,17 @@ def shipped(name: str = DEFAULT) -> Reader:
     known = sorted(path.stem for path in MODELS.glob("*.safetensors") if "." not in path.stem)
     if name not in known:
         raise ValueError(f"model={name}: expected {' or '.join(known)}")
-    return load(MODELS / f"{name}.safetensors")
+    return MODELS / f"{name}.safetensors"
+
+
+@functools.cache
+def reader(name: str = DEFAULT) -> Reader:
+    """A network of the package, ready to read.
+
+    Raises:
+        ValueError: as `shipped`.
+    """
+    return load(shipped(name))
 
 
 def load(path: Path) -> Reader:

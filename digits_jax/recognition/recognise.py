@@ -1,15 +1,15 @@
 """From a picture to digits."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from digits_jax.recognition import pictures
+from digits_jax.recognition import pictures, readers
 from digits_jax.recognition.certainty import Reader, make_evidence, similarity
 from digits_jax.recognition.find import Found, find
 from digits_jax.recognition.normalise import SIDE, is_normal, normalise
-from digits_jax.recognition.readers import DEFAULT, shipped
 from digits_jax.runs.model_file import TrainedModel
 
 UNSURE = "?"
@@ -24,6 +24,7 @@ class Digit(NamedTuple):
     line: the number of its line, from 0.
     image: as the network saw it.
     probabilities: of all classes.
+    ink: as it was cut out, from 0 for paper to 1.
     """
 
     label: str
@@ -32,9 +33,19 @@ class Digit(NamedTuple):
     line: int
     image: UInt8[np.ndarray, "28 28"]
     probabilities: Float[np.ndarray, " classes"]
+    ink: Float[np.ndarray, "h w"]
 
 
-def recognise(source: pictures.Source, reader: Reader | str = DEFAULT) -> list[Digit]:
+class Seen(NamedTuple):
+    """What came of a picture: its grey levels, its digits, and in one line why there are none."""
+
+    name: str
+    grey: Float[np.ndarray, "h w"] | None
+    digits: list[Digit]
+    error: str | None
+
+
+def recognise(source: pictures.Source, reader: Reader | str = readers.DEFAULT) -> list[Digit]:
     """The digits of a picture, in the order of reading.
 
     Args:
@@ -45,15 +56,30 @@ def recognise(source: pictures.Source, reader: Reader | str = DEFAULT) -> list[D
         ValueError: in one line, where that is no picture, or one that cannot be read.
         OSError: where the file cannot be read.
     """
-    return read_digits(
-        pictures.read(source), shipped(reader) if isinstance(reader, str) else reader
-    )
+    if isinstance(reader, str):
+        reader = readers.reader(reader)
+    return read_digits(pictures.read(source), reader)
+
+
+def look(sources: Iterable[str], reader: Reader) -> Iterator[Seen]:
+    """Reads one picture after another; what is wrong with one keeps no other from being read."""
+    for source in sources:
+        grey, digits, error = None, [], None
+        try:
+            grey = pictures.read(source)
+            digits = read_digits(grey, reader)
+        except OSError as failure:
+            error = f"{source}: {failure.strerror}"
+        except ValueError as failure:
+            error = str(failure)
+        yield Seen(source, grey, digits, error or (None if digits else f"{source}: no digit found"))
 
 
 def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
     """The digits of a picture that is there already, as grey levels from 0 to 1.
 
-    An image as those of MNIST is not touched, nor doubted.
+    An image as those of MNIST is not touched, nor doubted: what is read of MNIST is what the
+    network makes of it, no more and no less.
     """
     already = as_mnist(grey)
     if already is not None:
@@ -71,6 +97,7 @@ def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
             line=f.line,
             image=image,
             probabilities=p,
+            ink=f.ink,
         )
         for f, image, p, sure_of_it in zip(found, images, evidence.probabilities, sure, strict=True)
     ]

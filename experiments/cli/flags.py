@@ -199,14 +199,15 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
     Args:
         main: the script; it receives the arguments as a list, where it takes any.
         kinds: exceptions beside OSError that a user's input causes, wherever they are raised.
-        arguments: what it takes before, between or after its flags, as in `RUN [RUN ...]`.
+        arguments: what it takes before, between or after its flags, as in `RUN [RUN ...]`; in
+            brackets as a whole, they may be left out.
     """
 
     def parse(argv: list[str]) -> list[str]:
         if arguments:
             FLAGS.set_gnu_getopt()
         rest = _parse(argv)
-        if arguments and len(rest) == 1:
+        if arguments and not arguments.startswith("[") and len(rest) == 1:
             _usage_error(f"expected {arguments}")
         if not arguments and len(rest) > 1:
             _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")

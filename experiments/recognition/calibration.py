@@ -1,12 +1,14 @@
 """What a network needs to know when it is not sure: class means, and from which score on it is."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import scipy.special
 from jaxtyping import Float, UInt8
 
+from digits_jax import data
 from digits_jax.data import Splits
 from digits_jax.recognition.certainty import (
     Evidence,
@@ -18,55 +20,82 @@ from digits_jax.recognition.certainty import (
     similarity,
     threshold,
 )
+from digits_jax.recognition.normalise import SIDE
+from digits_jax.runs import reading
 from digits_jax.runs.model_file import TrainedModel
 from experiments.recognition import non_digits
 
-# Images for the class means, and as many non-digits of each kind.
+# Images for the class means, and non-digits of each kind: for a threshold, for measuring scores.
 MEANS_FROM = 20_000
-NON_DIGITS = 1_000
+TRIED, MEASURED = 250, 1_000
 MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 
-Look = Callable[[UInt8[np.ndarray, "n h w"]], Evidence]
 
+class Certainty(NamedTuple):
+    """How well scores tell digits from what is none, and what the threshold of one makes of them.
 
-class Calibration(NamedTuple):
-    """A network that knows when it is not sure, and how well each score tells digits from others.
-
-    `scores` has a row for each score: AUROC over all non-digits, then over each kind.
+    `aurocs` has a row for each score: over all non-digits, then over each kind.
     """
 
-    reader: Reader
-    scores: dict[str, list[float]]
+    aurocs: dict[str, list[float]]
     refused_digits: float
     refused_others: float
 
 
-def calibrate(model: TrainedModel, splits: Splits) -> Calibration:
-    """Class means from training images, a threshold from validation images and non-digits."""
+def of_run(path: Path) -> tuple[reading.Run, Reader, Splits]:
+    """A run of one's own, made ready to read.
+
+    Raises:
+        ValueError: in one line, where it is none, or not one of ten digits of 28 x 28 pixels.
+        OSError: where a file cannot be read.
+    """
+    run = reading.read(path)
+    height, width = run.model.image_shape
+    if (height, width, run.model.num_classes) != (SIDE, SIDE, 10):
+        what = f"{height} x {width} pixels in {run.model.num_classes} classes"
+        raise ValueError(f"run={path}: reads images of {what}, expected 28 x 28 in 10")
+    splits = data.load(**run.config.data_settings)
+    if splits.class_names != tuple("0123456789"):
+        raise ValueError(f"run={path}: its classes are {', '.join(splits.class_names)}, not digits")
+    return run, calibrate(run.model, splits), splits
+
+
+def calibrate(model: TrainedModel, splits: Splits) -> Reader:
+    """Class means from training images, a threshold from validation images and non-digits.
+
+    Where there are no validation images, training images have to do.
+    """
     look = make_evidence(model)
-    images, labels = splits.train
-    means = class_means(look(images[:MEANS_FROM]).hidden, labels[:MEANS_FROM])
-    digits = scores(look, means, splits.validation.images)
-    others = {
-        kind: scores(look, means, non_digits.draw(kind, NON_DIGITS)) for kind in non_digits.KINDS
-    }
-    together = {name: np.concatenate([kind[name] for kind in others.values()]) for name in digits}
-    least = threshold(digits["similarity"], together["similarity"])
-    table = {
-        name: [auroc(digits[name], together[name])]
-        + [auroc(digits[name], kind[name]) for kind in others.values()]
-        for name in digits
-    }
-    return Calibration(
-        Reader(look, means.astype(np.float32), least),
-        table,
-        float((digits["similarity"] < least).mean()),
-        float((together["similarity"] < least).mean()),
+    images, labels = (part[:MEANS_FROM] for part in splits.train)
+    means = class_means(look(images).hidden, labels).astype(np.float32)
+    digits = splits.validation.images if len(splits.validation.labels) else images
+    others = np.concatenate([non_digits.draw(kind, TRIED) for kind in non_digits.KINDS])
+    least = threshold(similarity(look(digits), means), similarity(look(others), means))
+    return Reader(look, means, least)
+
+
+def measure(reader: Reader, splits: Splits) -> Certainty:
+    """Scores of validation images against those of non-digits that the threshold has not seen."""
+    digits = scores(reader.evidence, reader.means, splits.validation.images)
+    others = [
+        scores(reader.evidence, reader.means, non_digits.draw(kind, MEASURED, seed=1))
+        for kind in non_digits.KINDS
+    ]
+    together = {name: np.concatenate([kind[name] for kind in others]) for name in digits}
+    return Certainty(
+        {
+            name: [auroc(digits[name], other[name]) for other in (together, *others)]
+            for name in digits
+        },
+        float((digits["similarity"] < reader.threshold).mean()),
+        float((together["similarity"] < reader.threshold).mean()),
     )
 
 
 def scores(
-    look: Look, means: Means, images: UInt8[np.ndarray, "n h w"]
+    look: Callable[[UInt8[np.ndarray, "n h w"]], Evidence],
+    means: Means,
+    images: UInt8[np.ndarray, "n h w"],
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """What might tell how sure a network is; each is larger for digits.
 

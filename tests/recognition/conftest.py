@@ -1,8 +1,7 @@
 """Draws and photographs pages of digits: pens, papers, rule lines, light, rotation, by code."""
 
-import io
-
 import numpy as np
+import pytest
 from PIL import Image
 from scipy import ndimage
 
@@ -67,8 +66,12 @@ def page(images, rows, columns, paper="plain", seed=0, height=60, angle=0.0, ink
     return np.clip(grey + rng.normal(0, noise, grey.shape), 0, 1)
 
 
-def jpeg(grey, quality):
-    """As it comes back from a JPEG file."""
-    file = io.BytesIO()
-    Image.fromarray(np.round(grey * 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file).convert("L")) / 255
+@pytest.fixture(params=PAPERS)
+def paper(request):
+    """Each kind of paper."""
+    return request.param
+
+
+@pytest.fixture(name="page", scope="session")
+def page_fixture():
+    return page

@@ -1,0 +1,105 @@
+"""Reads the digits of pictures: photos, scans, drawings.
+
+Prints a line a picture: its path, a tab, its digits in reading order, " / " between lines, "?"
+where the network is not sure. A picture without digits, or that cannot be read, gets a line on
+stderr; the others are read all the same, and the exit status is 1.
+
+usage: python -m experiments.recognise PICTURE [PICTURE ...] [--page=seen.html] [--csv=digits.csv]
+       python -m experiments.recognise --labels=labels.csv [--record]
+PICTURE is a JPEG, PNG, WebP, TIFF, BMP or GIF file, or - for standard input. labels.csv has columns
+file, beside it, digits, and maybe kind; the pictures are scored by kind.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from absl import flags as absl_flags
+
+from digits_jax import recognition
+from digits_jax.recognition.recognise import Seen
+from digits_jax.runs.files import write_atomically
+from experiments.cli import flags, records
+from experiments.cli.flags import FLAGS
+
+COLUMNS = ("file", "line", "position", "label", "probability", "x", "y", "width", "height")
+
+
+def define_flags() -> None:
+    """Defines the flags of reading."""
+    for name, default, text in (
+        ("model", "cnn", "the network of the package that reads: cnn or classic"),
+        ("run", None, "a run of one's own that reads instead: the folder"),
+        ("page", None, "an HTML page that shows what was found and read"),
+        ("csv", None, "a CSV file with a row a digit"),
+        ("labels", None, "a CSV file with the digits of pictures, which are scored"),
+        ("ship", None, "put --run into the package, under this name; needs --labels"),
+    ):
+        absl_flags.DEFINE_string(name, default, text, module_name="run")
+    records.define()
+
+
+def rows(seen: Seen) -> Iterable[tuple[object, ...]]:
+    """A row of `COLUMNS` for each digit of a picture."""
+    counts: dict[int, int] = {}
+    for d in seen.digits:
+        counts[d.line] = counts.get(d.line, 0) + 1
+        yield seen.name, d.line + 1, counts[d.line], d.label, f"{d.probability:.6f}", *d.box
+
+
+def check_outputs() -> None:
+    """Checks, before the work begins, that there is a place for its results."""
+    for name in ("page", "csv"):
+        path = Path(FLAGS[name].value or "page").expanduser()
+        if path.is_dir() or not path.parent.is_dir():
+            raise ValueError(f"{name}={path}: expected a file's name, in a folder that is there")
+
+
+def main(pictures: list[str]) -> int:
+    with flags.user_errors(ValueError, OSError):
+        if not pictures and not FLAGS.labels:
+            raise ValueError("expected PICTURE [PICTURE ...], or --labels")
+        if FLAGS.ship and not (FLAGS.run and FLAGS.labels):
+            raise ValueError(f"ship={FLAGS.ship}: needs --run and --labels")
+        check_outputs()
+        if FLAGS.run:
+            from experiments.recognition.calibration import of_run
+
+            run, reader, splits = of_run(Path(FLAGS.run).expanduser())
+        else:
+            reader = recognition.reader(FLAGS.model)
+        if FLAGS.labels:
+            from experiments.recognition import record, scoring, shipping
+
+            labels = Path(FLAGS.labels).expanduser()
+            scores = scoring.score(labels, reader)
+            print(record.table(scores))
+            if FLAGS.ship:
+                print(shipping.ship(FLAGS.ship, run, reader, splits, scores))
+            if FLAGS.record:
+                print(record.write(labels))
+    seen = []
+    for picture in recognition.look(pictures, reader):
+        seen.append(picture)
+        if picture.error:
+            print(f"error: {' '.join(picture.error.split())}", file=sys.stderr)
+        else:
+            print(f"{picture.name}\t{recognition.as_text(picture.digits)}", flush=True)
+    if FLAGS.csv:
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows(
+            [COLUMNS, *(r for s in seen for r in rows(s))]
+        )
+        write_atomically(Path(FLAGS.csv).expanduser(), table.getvalue().encode())
+    if FLAGS.page:
+        from experiments.recognition import page
+
+        write_atomically(Path(FLAGS.page).expanduser(), page.make(seen).encode())
+    return int(any(picture.error for picture in seen))
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.run(main, arguments="[PICTURE ...]")

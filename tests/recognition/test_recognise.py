@@ -1,0 +1,211 @@
+"""From pictures to digits: the shipped networks, MNIST's images, pages that are drawn here."""
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import digits_jax
+from digits_jax import data, recognition
+from digits_jax.recognition import readers
+from digits_jax.recognition.certainty import auroc, similarity, threshold
+from digits_jax.recognition.recognise import as_mnist, read_digits
+from digits_jax.runs import model_file
+from experiments.recognition import non_digits
+from experiments.recognition.scoring import edit_distance, score
+
+HANDWRITING = Path(__file__).parents[3] / "shared" / "data" / "handwriting" / "dev"
+# Errors in the 10,000 test images, as the cards say.
+ERRORS = {"cnn": 54, "classic": 623}
+
+
+@pytest.fixture(scope="module")
+def test_split():
+    return data.load(train_size=1, validation_size=0).test
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_shipped_networks_make_the_recorded_errors(test_split, name):
+    images, labels = test_split
+    model = model_file.load(recognition.shipped(name))
+    predicted = recognition.probabilities(model, images).argmax(1)
+    assert abs(int((predicted != labels).sum()) - ERRORS[name]) <= 2
+    card = readers.MODELS.joinpath(f"{name}.md").read_text()
+    assert f"{ERRORS[name]} errors in 10,000 images" in card
+
+
+def test_cards_name_the_file_that_is_there():
+    for name in ERRORS:
+        digest = hashlib.sha256(recognition.shipped(name).read_bytes()).hexdigest()
+        assert digest in recognition.shipped(name).with_suffix(".md").read_text()
+    assert sum(path.stat().st_size for path in readers.MODELS.iterdir()) < 1_000_000
+
+
+def test_an_unknown_network():
+    with pytest.raises(ValueError, match="model=resnet: expected classic or cnn"):
+        recognition.shipped("resnet")
+
+
+def as_model(images):
+    """The answers of the network alone."""
+    return recognition.reader().evidence(images).logits.argmax(1)
+
+
+def test_images_of_mnist_pass_unchanged(test_split):
+    images = test_split.images[:300]
+    expected = as_model(images)
+    for image, label in zip(images, expected, strict=True):
+        (digit,) = read_digits(image / 255, recognition.reader())
+        assert (digit.image == image).all()
+        assert digit.label == str(label)
+
+
+@pytest.mark.slow
+def test_all_images_of_mnist_pass_unchanged(test_split):
+    for image in test_split.images:
+        assert (as_mnist(image / 255) == image).all()
+        assert (as_mnist(1 - image / 255) == image).all()
+
+
+def enlarged(image):
+    return np.asarray(Image.fromarray(image).resize((280, 280), Image.Resampling.BICUBIC)) / 255
+
+
+def sheet(images, pixels=8):
+    """Twenty images framed in a sheet, dark on light."""
+    ground = np.zeros((4 * 28 + 2 * pixels, 5 * 28 + 2 * pixels), np.uint8)
+    for j, image in enumerate(images):
+        y, x = pixels + j // 5 * 28, pixels + j % 5 * 28
+        ground[y : y + 28, x : x + 28] = image
+    return 1 - np.kron(ground, np.ones((4, 4))) / 255
+
+
+def compressed(grey):
+    file = io.BytesIO()
+    Image.fromarray(np.round(grey * 255).astype(np.uint8)).save(file, "JPEG", quality=30)
+    return np.asarray(Image.open(file).convert("L")) / 255
+
+
+CHANGES = {
+    "inverted": lambda image: 1 - np.pad(image, 1) / 255,
+    "shifted by 6": lambda image: np.roll(np.pad(image, 6), (6, -6), (0, 1)) / 255,
+    "enlarged": enlarged,
+    "JPEG at quality 30": lambda image: compressed(enlarged(image)),
+}
+
+
+def likeliest(picture):
+    return "".join(
+        str(d.probabilities.argmax()) for d in read_digits(picture, recognition.reader())
+    )
+
+
+def changed_answers(images, change):
+    """What the same images are read as when they are changed."""
+    return [likeliest(change(image)) for image in images]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_that_do_not_matter_change_hardly_an_answer(test_split, change):
+    images = test_split.images[:60]  # broken ones among them
+    read = changed_answers(images, CHANGES[change])
+    assert np.mean([a != str(b) for a, b in zip(read, as_model(images), strict=True)]) <= 2 / 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_that_do_not_matter_cost_at_most_three_thousandths(test_split, change):
+    images, labels = (part[:1500] for part in test_split)
+    read = changed_answers(images, CHANGES[change])
+    right = np.mean([a == str(b) for a, b in zip(read, labels, strict=True)])
+    assert right >= np.mean(as_model(images) == labels) - 0.003
+
+
+@pytest.mark.slow
+def test_twenty_in_a_sheet(test_split):
+    images, labels = (part[:1500] for part in test_split)
+    lost = 0
+    for start in range(0, 1500, 20):
+        read = likeliest(sheet(images[start : start + 20]))
+        expected = "".join(map(str, labels[start : start + 20]))
+        lost += sum(a != b for a, b in zip(read, expected, strict=False)) if len(read) == 20 else 20
+    assert lost / 1500 <= np.mean(as_model(images) != labels) + 0.003
+
+
+def test_pages_that_are_drawn_and_photographed_here(test_split, page, paper):
+    images, labels = (part[40:52] for part in test_split)
+    angle = 0.0 if paper in ("table", "boxes") else 3.0
+    picture = page(images, 3, 4, paper, angle=angle)
+    digits = read_digits(picture, recognition.reader())
+    read = "".join(str(d.probabilities.argmax()) for d in digits)
+    assert edit_distance(read, "".join(map(str, labels))) <= 1
+    assert max(d.line for d in digits) == 2
+
+
+def test_boxes_lie_about_the_digits(test_split):
+    picture = np.full((200, 300), 0.9)
+    digit = enlarged(test_split.images[0])[::2, ::2]
+    picture[30:170, 80:220] -= 0.7 * digit
+    (found,) = read_digits(picture, recognition.reader())
+    rows, columns = np.flatnonzero((digit > 0.5).any(1)), np.flatnonzero((digit > 0.5).any(0))
+    left, top, width, height = found.box
+    expected = 80 + columns[0], 30 + rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1
+    np.testing.assert_allclose((left, top, width, height), expected, atol=5)
+
+
+def test_what_is_no_digit_is_doubted_more_than_digits(test_split):
+    reader = recognition.reader()
+    digits = similarity(reader.evidence(test_split.images[:1000]), reader.means)
+    for kind in non_digits.KINDS:
+        others = similarity(reader.evidence(non_digits.draw(kind, 100, seed=7)), reader.means)
+        assert auroc(digits, others) > 0.93
+        assert (others < reader.threshold).mean() > 20 * (digits < reader.threshold).mean()
+    assert (digits < reader.threshold).mean() <= 0.006
+
+
+def test_area_under_the_curve_counts_pairs():
+    digits, others = np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.5])
+    pairs = [(a > b) + 0.5 * (a == b) for a in digits for b in others]
+    assert auroc(digits, others) == pytest.approx(np.mean(pairs))
+
+
+def test_a_threshold_refuses_few_digits_and_nothing_in_vain():
+    digits = np.linspace(0, 1, 1001)
+    assert threshold(digits, np.full(10, -0.5), 0.01) == pytest.approx(0.01)
+    assert threshold(digits, np.full(10, 2.0), 0.01) == -1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HANDWRITING.is_dir(), reason="pictures of shared/ are not here")
+@pytest.mark.parametrize(("name", "errors"), [("cnn", 5), ("classic", 29)])
+def test_handwriting_is_read_as_recorded(name, errors):
+    scores = score(HANDWRITING / "labels.csv", recognition.reader(name))
+    assert scores["all"].errors <= errors
+    assert name == "classic" or scores["canvas"].errors <= 1
+
+
+@pytest.mark.skipif(not HANDWRITING.is_dir(), reason="pictures of shared/ are not here")
+def test_some_handwriting():
+    with open(HANDWRITING / "labels.csv", newline="") as file:
+        truth = {row["file"]: row["digits"] for row in csv.DictReader(file)}
+    for name in ("canvas_sheet_10.png", "lined_circled_24.jpg", "webcam_124510.jpg"):
+        digits = digits_jax.recognise(HANDWRITING / name)
+        assert "".join(d.label for d in digits) == truth[name]
+
+
+def test_importing_the_package_imports_neither_scipy_nor_pillow():
+    code = """
+import json, sys, digits_jax
+before = [name for name in ("PIL", "scipy.ndimage") if name in sys.modules]
+digits_jax.recognise
+print(json.dumps([before, "PIL" in sys.modules]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], True]
