@@ -5,10 +5,11 @@ usage: python -m experiments.sweep --seeds=100 --vary=learning_rate=0.3,1,3 --va
        python -m experiments.sweep --seeds=5 --vary=learning_rate=log:0.01:10:20
 
 The second takes 7 values, evenly spaced as logarithms (grid: as they are); the third draws 20 at
-random (uniform: likewise). Writes results.csv (a row a run), summary.csv and figures; with --record=NAME the summary also into
-experiments/records, with the command that makes it again. Settings that are not varied are those of
-experiments.train, by the same flags. Seeds count up from --seed. Values of hidden with several
-layers are joined by +, as in hidden=30,128+64; between plain numbers by x as well.
+random (uniform: likewise). Writes results.csv (a row a run), summary.csv and figures; with
+--record=NAME the summary also into experiments/records, with the command that makes it again.
+Settings that are not varied are those of experiments.train, by the same flags. Seeds count up from
+--seed. Values of hidden with several layers are joined by +, as in hidden=30,128+64; between plain
+numbers by x as well.
 """
 
 import csv
