@@ -1,0 +1,112 @@
+/** Inside: what each unit or kernel looks for, what it makes of this picture, what it adds. */
+
+/** The layers that have parameters, each with the activation after it, where there is one. */
+function affineLayers(network) {
+    const affine = [];
+    network.layers.forEach((layer, l) => {
+        if (!network.parameterShapes[l].length) return;
+        const next = network.layers[l + 1]?.kind;
+        affine.push({ layer, l, activation: next in ACTIVATIONS ? next : null });
+    });
+    return affine;
+}
+
+/** The index of a layer's output after its activation, in what `forward` gives. */
+const activated = ({ l, activation: kind }) => (kind ? l + 2 : l + 1);
+
+let openUnit = null;
+
+function showInside() {
+    const { network, params } = current();
+    const inputs = forward(network, params, scalePixels(state.pixels, network));
+    const parts = affineLayers(network).slice(0, -1).flatMap((affine, n) => {
+        const { l, layer } = affine;
+        const outputs = inputs[activated(affine)];
+        if (layer.kind === "convolution") {
+            const size = layer.numbers.size;
+            const kernels = Array.from({ length: outputs.shape[0] }, (_, o) => o);
+            const most = extent(params[l].weights.data);
+            return [
+                heading(`Layer ${n + 1}: ${outputs.shape[0]} kernels of ${size} × ${size}`),
+                quiet("Each kernel, one square for each channel that it sees; below, its map after " +
+                    `${affine.activation}: where in the picture it found what it looks for.`),
+                element("div", { class: "pictures kernels" }, ...kernels.map((o) => {
+                    const [values, height, width] = kernelPicture(rowOf(params[l].weights, o), size);
+                    return element("figure", {},
+                        picture(values, height, width, `Kernel ${o + 1}`, most),
+                        picture(channel(outputs, o), outputs.shape[1], outputs.shape[2],
+                            `Feature map ${o + 1}`, extent(outputs.data)),
+                        element("figcaption", {}, String(o + 1)));
+                })),
+            ];
+        }
+        if (l === 1 && network.layers[0].kind === "flatten") {
+            return [
+                heading(`Layer ${n + 1}: ${outputs.shape[0]} units`),
+                quiet("Of each unit: its weights, its weights times the picture, and what it adds " +
+                    "to each class. Orange is positive, blue negative. Press one for its numbers."),
+                element("div", { class: "units" },
+                    ...Array.from(outputs.data, (_, j) => unitCard(j, affine, inputs))),
+            ];
+        }
+        const what = `Activations of layer ${n + 1}`;
+        return [heading(`Layer ${n + 1}: ${outputs.shape[0]} units`), quiet(`${what}.`),
+            element("div", { class: "strip" }, picture(outputs.data, 1, outputs.shape[0], what))];
+    });
+    find("units").replaceChildren(...parts);
+    showPixels(inputs);
+}
+
+/** A unit of the first layer; its numbers where it is open. */
+function unitCard(j, { l, activation: kind }, inputs) {
+    const { network, params } = current();
+    const [height, width] = content.image_shape;
+    const weights = rowOf(params[l].weights, j);
+    const seen = weights.map((w, k) => w * inputs[l].data[k]);
+    const [z, a] = [inputs[l + 1].data[j], inputs[l + 2].data[j]];
+    const next = params[l + 2].weights;
+    const last = l + 3 === network.layers.length;
+    const adds = Float64Array.from({ length: next.shape[0] }, (_, k) => next.data[k * next.shape[1] + j] * a);
+    const card = element("div", { class: "unit" }, button("", () => {
+        openUnit = openUnit === j ? null : j;
+        showInside();
+        find(`unit-${j}`).focus();
+    }, { id: `unit-${j}`, "aria-label": `Unit ${j + 1}`, "aria-expanded": String(openUnit === j) }));
+    card.firstChild.append(
+        picture(weights, height, width, "weights"),
+        picture(seen, height, width, "weights times the picture"),
+        ...(last ? [picture(adds, 1, adds.length, "what it adds to each class")] : []),
+        element("span", {}, `${j + 1}: a = ${written(a)}`));
+    if (openUnit === j) {
+        card.classList.add("open");
+        card.append(
+            formula(`z_{${j + 1}} = ∑_k w_{${j + 1},k} x_k + b_{${j + 1}} = "${written(z - params[l].biases.data[j])}" + "${written(params[l].biases.data[j])}" = "${written(z)}"`),
+            formula(`a_{${j + 1}} = ${ACTIVATIONS[kind].name} ( z_{${j + 1}} ) = "${written(a)}"`));
+        if (last) {
+            card.append(table("What it adds to each class", ["class", "weight w", "w · a"],
+                Array.from(adds, (added, k) => [content.class_names[k], added / a, added])));
+        }
+    }
+    return card;
+}
+
+/** The gradient of a class with respect to the pixels. */
+function showPixels(inputs) {
+    const { network, params } = current();
+    const logits = inputs.at(-1);
+    const k = find("pixels-class").value === "" ? argmax(logits.data) : Number(find("pixels-class").value);
+    const { deltas } = backward(network, params, inputs, map(logits, (_, i) => oneHot(k, i)));
+    paint(find("pixel-gradient"), deltas[0].data);
+    find("pixel-gradient").setAttribute("aria-label",
+        `Gradient of ${content.class_names[k]} with respect to the pixels`);
+    find("pixels-said").textContent = `More ink at orange pixels makes the network surer of ` +
+        `${content.class_names[k]}, at blue pixels less sure: dz/dx from ` +
+        `${written(Math.min(...deltas[0].data))} to ${written(Math.max(...deltas[0].data))}.`;
+}
+
+function setUpInside() {
+    [find("pixel-gradient").height, find("pixel-gradient").width] = content.image_shape;
+    find("pixels-class").append(...content.class_names.map((name, k) =>
+        element("option", { value: k }, name)));
+    find("pixels-class").addEventListener("change", showInside);
+}

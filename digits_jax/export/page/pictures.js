@@ -1,0 +1,95 @@
+/** Numbers as pictures: ink, or orange for positive and blue for negative. */
+
+const POSITIVE = [240, 120, 0];
+const NEGATIVE = [47, 125, 246];
+
+/** The colour of text, in the scheme that the reader has. */
+const inkColour = () => getComputedStyle(document.body).color.match(/[\d.]+/g).slice(0, 3);
+
+/** The largest size of any value, 1e-30 where all are 0. */
+const extent = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
+
+/** Paints a value a pixel: the larger, the less of the ground is seen. */
+function paint(canvas, values, most = extent(values), colour = null) {
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(canvas.width, canvas.height);
+    for (let i = 0; i < values.length; i++) {
+        image.data.set(colour ?? (values[i] > 0 ? POSITIVE : NEGATIVE), 4 * i);
+        image.data[4 * i + 3] = 255 * Math.min(1, Math.abs(values[i]) / most);
+    }
+    context.putImageData(image, 0, 0);
+}
+
+/** A picture of [height, width] values, said in words to those who do not see it. */
+function picture(values, height, width, label, most, colour) {
+    const canvas = element("canvas", { width, height, role: "img", "aria-label": label });
+    paint(canvas, values, most, colour);
+    return canvas;
+}
+
+/** Several pictures of one scale, each with a caption: channels, kernels, units. */
+function pictures(list, height, width, most = Math.max(...list.map((p) => extent(p.values)))) {
+    return element("div", { class: "pictures" }, ...list.map(({ values, label, caption, press }) => {
+        const made = picture(values, height, width, label, most);
+        if (press) {
+            made.classList.add("pressable");
+            made.addEventListener("click", (event) => press(...placeIn(made, event)));
+        }
+        return element("figure", {}, made, element("figcaption", {}, caption));
+    }));
+}
+
+/** The row and column of a picture that a pointer is on. */
+function placeIn(canvas, event) {
+    const box = canvas.getBoundingClientRect();
+    const at = (position, start, length, n) =>
+        Math.min(n - 1, Math.max(0, Math.floor(((position - start) / length) * n)));
+    return [
+        at(event.clientY, box.top, box.height, canvas.height),
+        at(event.clientX, box.left, box.width, canvas.width),
+    ];
+}
+
+/** Channel c of [channels, height, width]. @param {Tensor} a */
+function channel(a, c) {
+    const size = a.shape[1] * a.shape[2];
+    return a.data.subarray(c * size, (c + 1) * size);
+}
+
+/** A picture of every channel. @param {Tensor} a */
+const maps = (a, what) => pictures(
+    Array.from({ length: a.shape[0] }, (_, c) => ({
+        values: channel(a, c), label: `${what} ${c + 1}`, caption: String(c + 1),
+    })), a.shape[1], a.shape[2]);
+
+/** The row of a matrix. @param {Tensor} a */
+const rowOf = (a, j) => a.data.subarray(j * a.shape[1], (j + 1) * a.shape[1]);
+
+/** The weights of a kernel [(i, j, channel)] as pictures side by side: [size, channels * size]. */
+function kernelPicture(row, size) {
+    const channels = row.length / (size * size);
+    const width = channels * size;
+    return [row.map((_, index) => {
+        const [i, x] = [Math.floor(index / width), index % width];
+        return row[(i * size + (x % size)) * channels + Math.floor(x / size)];
+    }), size, width];
+}
+
+/**
+ * One picture an output of a layer's weights or their gradient, in the shape that they look at:
+ * [values, height, width], and from a place in it to the weight's index in the row.
+ */
+function weightPicture(network, l, row) {
+    const layer = network.layers[l];
+    if (layer.kind === "convolution") {
+        const { size } = layer.numbers;
+        const channels = row.length / (size * size);
+        return [...kernelPicture(row, size),
+            (i, x) => (i * size + (x % size)) * channels + Math.floor(x / size)];
+    }
+    const seen = network.layers[l - 1]?.kind === "flatten" ? network.shapes[l - 1] : [1, 1, row.length];
+    const [channels, height, width] = seen;
+    if (channels === 1) return [row, height, width, (y, x) => y * width + x];
+    // Channels one below the other.
+    return [row, channels * height, width, (y, x) => y * width + x];
+}
