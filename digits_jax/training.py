@@ -60,6 +60,7 @@ class Training(NamedTuple):
 
     model: Model
     init: Callable[[Hyperparameters], TrainState]
+    start: Callable[[Hyperparameters, Params], TrainState]
     train_step: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate: Callable[[Params, Dataset], Metrics]
@@ -157,11 +158,13 @@ def make_training(
         key = jax.random.key(hyperparameters.seed)
         params = model.init(jax.random.fold_in(key, INIT))
         params = jax.tree.map(lambda parameter: hyperparameters.init_scale * parameter, params)
+        return start(hyperparameters, params)
+
+    def start(hyperparameters: Hyperparameters, params: Params) -> TrainState:
         opt_state = optimizer(hyperparameters).init(params)
+        key = jax.random.fold_in(jax.random.key(hyperparameters.seed), SHUFFLE)
         average = None if hyperparameters.average is None else params
-        return TrainState(
-            params, opt_state, jnp.int32(0), jax.random.fold_in(key, SHUFFLE), average
-        )
+        return TrainState(params, opt_state, jnp.int32(0), key, average)
 
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
@@ -217,4 +220,4 @@ def make_training(
 
         return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)
 
-    return Training(model, init, train_step, epoch, evaluate, run)
+    return Training(model, init, start, train_step, epoch, evaluate, run)

@@ -1,15 +1,19 @@
 """Compares automatic differentiation with back-propagation by hand: what it gives, what it costs.
 
-Exactness, the course of training, the compiled programs, time and source of every way to a
-gradient, and which check catches which mistake in back-propagation. Writes comparison.md,
-comparison.csv and figures. Without flags it takes some minutes, with --quick half a minute.
+For any network: exactness, the course of training, the compiled programs, time and memory of every
+way to a gradient, and which check catches which mistake in back-propagation. Prints the answer;
+writes comparison.md, comparison.csv and figures. Without flags it takes some minutes, with --quick
+half a minute.
 
 usage: python -m experiments.compare_gradients [--quick] [--fault=NAME] [--flag=value ...]
 """
 
 import dataclasses
 import time
+from collections.abc import Collection
+from typing import Any
 
+import jax
 from absl import flags as absl_flags
 
 from digits_jax import data
@@ -17,29 +21,18 @@ from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
 from experiments import STARTED
-from experiments.cli import flags
-from experiments.comparison import figures, problem, report, tables
+from experiments.cli import flags, records
+from experiments.comparison import figures, report
 from experiments.comparison.faults import FAULTS, NONE
 from experiments.comparison.methods import DTYPES, METHODS
+from experiments.comparison.problem import points
+from experiments.comparison.tables import Scope, compute, to_csv
 
-CONFIG_FLAGS = (
-    "dataset",
-    "data_dir",
-    "train_size",
-    "hidden",
-    "activation",
-    "init",
-    "init_scale",
-    "loss",
-    "learning_rate",
-    "batch_size",
-    "seed",
-)
-FILES = ("comparison.md", "comparison.csv", *figures.FILES)
+NAME = "compare_gradients"
+FILES = ("comparison.md", "comparison.csv", *(f"{name}.png" for name in figures.FIGURES))
 # What --quick gives to flags that are not given.
 QUICK = {
-    "hidden_sizes": ["3", "10", "30"],
-    "depths": ["1", "2"],
+    "networks": ["3", "10"],
     "batch_sizes": ["10", "100"],
     "dtypes": ["float32", "float64"],
     "time_limit": 0.4,
@@ -48,77 +41,80 @@ QUICK = {
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    flags.define_config(*CONFIG_FLAGS)
-    lists = {
-        "hidden_sizes": (["10", "30", "100", "300", "1000", "3000"], "widths of one hidden layer"),
-        "depths": (["1", "2", "4", "8"], "numbers of hidden layers"),
-        "batch_sizes": (["1", "10", "100", "1024"], "images in a batch"),
-        "methods": (list(METHODS), "ways to a gradient"),
-        "dtypes": (list(DTYPES), "types to compute in; times are taken in the first possible"),
-    }
-    for name, (default, help) in lists.items():
-        absl_flags.DEFINE_list(name, default, help, module_name="comparison")
-    absl_flags.DEFINE_enum(
-        "fault",
-        "all",
-        ["all", NONE, *FAULTS],
-        "mistake to put into a copy of the manual gradient and to train with",
-        module_name="comparison",
-    )
-    help = "leave a method out where one gradient is predicted to take longer, in seconds"
-    absl_flags.DEFINE_float("time_limit", 5.0, help, 0.0, module_name="comparison")
-    help = "fewer and smaller: half a minute"
-    absl_flags.DEFINE_bool("quick", False, help, module_name="comparison")
+    flags.define_config()
+    here: dict[str, Any] = {"module_name": "comparison"}
+    networks = ["10", "100", "300", "1000", "3000"]
+    meaning = "hidden layers of networks to compare too; none where --hidden is given"
+    absl_flags.DEFINE_spaceseplist("networks", networks, meaning, **here)
+    sizes = ["1", "10", "100", "1024"]
+    absl_flags.DEFINE_list("batch_sizes", sizes, "images in a batch, to compare too", **here)
+    absl_flags.DEFINE_list("methods", list(METHODS), "ways to a gradient", **here)
+    meaning = "types to compute in; times are taken in the first possible"
+    absl_flags.DEFINE_list("dtypes", list(DTYPES), meaning, **here)
+    meaning = "mistake to put into back-propagation by hand and to train with; none: no mistake"
+    absl_flags.DEFINE_enum("fault", "all", ["all", *FAULTS], meaning, **here)
+    meaning = "leave a method out where one gradient is predicted to take longer, in seconds"
+    absl_flags.DEFINE_float("time_limit", 5.0, meaning, 0.0, **here)
+    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: half a minute", **here)
     flags.define_workdir()
+    records.define()
 
 
-def settings() -> tables.Settings:
-    """What the flags ask for.
+def among(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """The names that a list flag gives.
 
     Raises:
-        ValueError: in one line, where a name is not known.
+        ValueError: in one line, where one is not known or none is given.
     """
-    values = flags.FLAGS
-    tables.check(values.methods, values.dtypes)
-    chosen = {"all": tuple(FAULTS), NONE: ()}.get(values.fault, (values.fault,))
-    return tables.Settings(
-        methods=tuple(dict.fromkeys(values.methods)),
-        dtypes=tuple(dict.fromkeys(values.dtypes)),
-        faults=chosen,
-        limit=values.time_limit,
-        seconds=0.02 if values.quick else 0.1,
-        epochs=1 if values.quick else 3,
-        seeds=3 if values.quick else 5,
-    )
+    names: list[str] = flags.FLAGS[name].value or []
+    if not names or set(names) - set(known):
+        raise ValueError(f"{name}={','.join(names)}: choose among {', '.join(known)}")
+    return tuple(name for name in dict.fromkeys(names) if name != "autodiff")
 
 
 def main() -> None:
     values = flags.FLAGS
     if values.quick:
         flags.put_defaults(QUICK)
+    if not values["hidden"].using_default_value:
+        flags.put_defaults({"networks": []})
     with flags.user_errors(ValueError, OSError):
         drawing.require()
-        config = dataclasses.replace(flags.config(), validation_size=0)
-        sweeps = problem.make_sweeps(
-            config, *map(flags.whole_numbers, ("hidden_sizes", "depths", "batch_sizes"))
+        config = dataclasses.replace(flags.config(), validation_size=0, shards=1)
+        places = points(config, values.networks, flags.whole_numbers("batch_sizes"))
+        scope = Scope(
+            methods=("autodiff", *among("methods", METHODS)),
+            dtypes=among("dtypes", DTYPES),
+            faults={"all": tuple(FAULTS), NONE: ()}.get(values.fault, (values.fault,)),
+            limit=values.time_limit,
+            seconds=0.02 if values.quick else 0.1,
+            epochs=1 if values.quick else 3,
+            seeds=3 if values.quick else 5,
         )
-        chosen = settings()
-        dataclasses.replace(config, seed=config.seed + chosen.seeds - 1)  # the last must be one
+        dataclasses.replace(config, seed=config.seed + scope.seeds - 1)  # the last must be one
         directory = flags.workdir("comparison")
         directories.check(directory, values.overwrite)
         splits = data.load(**config.data_settings)
         directories.clear(directory, values.overwrite, FILES)
 
-    found = tables.compute(config, splits, sweeps, chosen)
-    pictures = figures.draw(found, sweeps, (found.cost[0].network, config.batch_size))
-    text = report.markdown(found, flags.command("compare_gradients"), time.perf_counter() - STARTED)
-    print(text)
+    found = compute(places, splits, scope)
+    pictures = figures.draw(found)
+    seconds, device = time.perf_counter() - STARTED, jax.devices()[0].device_kind
+    provenance = records.provenance(flags.command(NAME), seconds, device)
+    print("\n".join(report.answer(found)))
     with flags.user_errors(OSError):
-        write_atomically(directory / "comparison.md", text.encode())
-        write_atomically(directory / "comparison.csv", tables.to_csv(found).encode())
-        for name, picture in pictures.items():
-            write_atomically(directory / name, picture)
-    print(f"files  {directory}: {', '.join(['comparison.md', 'comparison.csv', *pictures])}")
+        text = report.markdown(found, provenance, {name: f"{name}.png" for name in pictures})
+        files = {"comparison.md": text.encode(), "comparison.csv": to_csv(found).encode()}
+        files |= {f"{name}.png": picture for name, picture in pictures.items()}
+        for file, content in files.items():
+            write_atomically(directory / file, content)
+        print(f"files     {directory}: {', '.join(files)}")
+        if values.record:
+            given = [] if values["hidden"].using_default_value else map(str, config.hidden)
+            record = "-".join([NAME, *given]).replace("/", "_")
+            linked = {name: f"{record}-{name}.png" for name in pictures}
+            written = records.write(record, report.markdown(found, provenance, linked), pictures)
+            print(f"record    {written[0]}")
 
 
 if __name__ == "__main__":

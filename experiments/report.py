@@ -52,4 +52,4 @@ def main(runs: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.define_report()
-    flags.run_with_arguments(main, "RUN [RUN ...]")
+    flags.run(main, arguments="RUN [RUN ...]")

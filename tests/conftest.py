@@ -1,6 +1,7 @@
 """Every test runs with the shapes in signatures checked, and no implicit rank promotion."""
 
 import gzip
+import json
 import os
 import struct
 import subprocess
@@ -86,7 +87,7 @@ def train_run():
         config = Config(**settings)
         directory.mkdir(parents=True)
         splits = data.load(**config.data_settings)
-        runs.train(config, splits, directory)
+        runs.write_summary(directory, runs.train(config, splits, directory), splits)
         return directory
 
     return train
@@ -109,6 +110,52 @@ def run_module():
         )
 
     return run
+
+
+# A process that has imported what a script imports, and is forked for each call of it.
+FORKING = """
+import importlib, json, os, runpy, sys
+module = sys.argv[1]
+importlib.import_module(module)
+del sys.modules[module]
+for line in sys.stdin:
+    flags, folder = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for number, name in {1: "out", 2: "err"}.items():
+            os.dup2(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT), number)
+        sys.argv[1:] = flags
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def fork_module(tmp_path_factory):
+    """As `run_module`, for many short calls: a script's imports, most of the time, happen once."""
+    parents = {}
+
+    def run(module, *flags):
+        if module not in parents:
+            parents[module] = subprocess.Popen(
+                [sys.executable, "-c", FORKING, module],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        parent, folder = parents[module], tmp_path_factory.mktemp("fork")
+        parent.stdin.write(json.dumps([list(map(str, flags)), str(folder)]) + "\n")
+        parent.stdin.flush()
+        status = int(parent.stdout.readline())
+        out, err = ((folder / name).read_text() for name in ("out", "err"))
+        return subprocess.CompletedProcess(flags, status, out, err)
+
+    yield run
+    for parent in parents.values():
+        parent.communicate()
 
 
 @pytest.fixture

@@ -227,3 +227,32 @@ def test_every_optimizer_learns(digits, optimizer, gradients):
     state, (history, _) = jax.jit(training.run)(hyperparameters(config), digits, digits)
     assert history.learning_rate[-1] < 0.05 * rate
     assert training.evaluate(state.params, digits).accuracy == 1.0
+
+
+def test_the_running_mean_weighs_the_parameters_of_every_step(digits):
+    config = dataclasses.replace(SMALL, average=0.8)
+    training = make_training(config, (5, 7), 3)
+    numbers = hyperparameters(config)
+    step, state = jax.jit(training.train_step), training.init(numbers)
+    passed = []
+    for start in (0, 10, 20, 30):
+        batch = Dataset(digits.images[start : start + 10], digits.labels[start : start + 10])
+        state, _ = step(numbers, state, batch)
+        passed.append(np.asarray(state.params[1].weights, np.float64))
+        weights = 0.8 ** np.arange(len(passed))[::-1]
+        mean = np.tensordot(weights / weights.sum(), passed, axes=1)
+        np.testing.assert_allclose(state.judged[1].weights, mean, atol=1e-6)
+    assert training.init(hyperparameters(SMALL)).average is None
+
+
+def test_every_step_distorts_its_images_anew(digits):
+    config = dataclasses.replace(SMALL, learning_rate=0.0, batch_size=40, rotate=30.0)
+    training = make_training(config, (5, 7), 3)
+    numbers = hyperparameters(config)
+    step, state = jax.jit(training.train_step), training.init(numbers)
+    losses = []
+    for _ in range(4):
+        state, metrics = step(numbers, state, digits)
+        losses.append(float(metrics.loss))
+    assert len(set(losses)) == 4
+    assert float(step(numbers, training.init(numbers), digits)[1].loss) == losses[0]

@@ -5,7 +5,6 @@ coordinator, whose key-value store carries the few texts that are shared before 
 """
 
 import socket
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -14,10 +13,8 @@ import jax
 HEARTBEAT_SECONDS, SHUTDOWN_SECONDS = 10, 5
 # How long the first process waits for the last to start, as queues and containers differ.
 JOIN_SECONDS = 300
-# Milliseconds, for what takes as long as it takes: should a process fail, it says so by ENDED.
+# Milliseconds, for what takes as long as it takes: where a process fails, JAX ends the others.
 FOREVER = 24 * 3600 * 1000
-# The key by which all learn that the job has ended, well (an empty text) or not (the cause).
-ENDED = "digits_jax/ended"
 
 
 class Job(NamedTuple):
@@ -77,11 +74,6 @@ def join(
     return Job(state.process_id, state.num_processes)
 
 
-def leave() -> None:
-    """Leaves the job; the coordinator waits for all others to leave."""
-    jax.distributed.shutdown()  # type: ignore[no-untyped-call]
-
-
 def share(job: Job, name: str, text: str) -> str:
     """The text that process 0 gives by this name, which is to be used once. Needs no devices."""
     if job.processes == 1:
@@ -98,44 +90,6 @@ def wait_for_all(job: Job, name: str) -> None:
     """Returns when every process of the job has called this by this name, once. Without devices."""
     if job.processes > 1:
         _state().client.wait_at_barrier(f"digits_jax/{name}", FOREVER)
-
-
-def announce_end(cause: str) -> None:
-    """Tells all processes that the job has ended, well where `cause` is empty; the first counts."""
-    try:
-        _state().client.key_value_set(ENDED, cause)
-    except RuntimeError:  # another was first
-        return
-
-
-def wait_for_end(seconds: float) -> str | None:
-    """Why the job has ended, empty where it ended well; `None` where it goes on.
-
-    Raises:
-        RuntimeError: where the coordinator cannot be reached.
-    """
-    try:
-        cause: str = _state().client.blocking_key_value_get(ENDED, int(1000 * seconds))
-    except RuntimeError as error:
-        if "DEADLINE_EXCEEDED" in str(error):
-            return None
-        raise
-    return cause
-
-
-def acknowledge_end(job: Job, seconds: float) -> None:
-    """Tells process 0 that this one knows; process 0, which holds the store, waits for all."""
-    client = _state().client
-    try:
-        if not job.is_primary:
-            client.key_value_set(f"{ENDED}/{job.process}", "")
-            return
-        deadline = time.monotonic() + seconds
-        for process in range(1, job.processes):
-            left = max(0.0, deadline - time.monotonic())
-            client.blocking_key_value_get(f"{ENDED}/{process}", int(1000 * left) + 1)
-    except RuntimeError:  # it was killed, and cannot be told
-        return
 
 
 def _check_address(coordinator_address: str, bind: bool) -> None:

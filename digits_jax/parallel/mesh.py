@@ -22,22 +22,18 @@ def broadcast(content: bytes) -> bytes:
     return received
 
 
-def any_process(flag: bool) -> bool:
-    """Whether the flag of any process is set. Every process has to call it."""
-    if jax.process_count() == 1:
-        return flag
-    from jax.experimental import multihost_utils
-
-    return bool(np.any(multihost_utils.process_allgather(np.bool_(flag))))
-
-
-def smallest(number: int) -> int:
-    """The smallest of the numbers of all processes. Every process has to call it."""
+def largest(number: int) -> int:
+    """The largest of the numbers of all processes. Every process has to call it."""
     if jax.process_count() == 1:
         return number
     from jax.experimental import multihost_utils
 
-    return int(np.min(multihost_utils.process_allgather(np.int32(number))))
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+def smallest(number: int) -> int:
+    """The smallest of the numbers of all processes. Every process has to call it."""
+    return -largest(-number)
 
 
 def gather(tree: Tree) -> Tree:

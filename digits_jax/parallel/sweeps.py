@@ -69,7 +69,7 @@ def combinations(
     ]
 
 
-def programs(configs: Sequence[Config]) -> list[list[int]]:
+def by_program(configs: Sequence[Config]) -> list[list[int]]:
     """The runs that share a program, as indices into `configs`."""
     shared: dict[Config, list[int]] = {}
     for index, config in enumerate(configs):
@@ -134,7 +134,9 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
             return one(jax.tree.map(operator.itemgetter(run), numbers), data)
 
         def train(run: Any, outcomes: Outcome) -> Outcome:
-            stored: Outcome = jax.tree.map(lambda all, it: all.at[run].set(it), outcomes, of(run))
+            stored: Outcome = jax.tree.map(
+                lambda every, one: every.at[run].set(one), outcomes, of(run)
+            )
             return stored
 
         def blank(figure: jax.ShapeDtypeStruct) -> Any:

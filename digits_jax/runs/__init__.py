@@ -2,6 +2,7 @@
 
 from digits_jax.runs.history import Row
 from digits_jax.runs.model_file import TrainedModel, load, save
+from digits_jax.runs.observers import Diverged
 from digits_jax.runs.programs import compile_programs
 from digits_jax.runs.run import (
     CHECKPOINTS,
@@ -10,14 +11,15 @@ from digits_jax.runs.run import (
     MODEL_FILE,
     PROFILE,
     SUMMARY_FILE,
-    Diverged,
     Stopped,
     epochs_may_grow,
     is_finished,
     prepare_directory,
     restore,
     train,
+    write_summary,
 )
+from digits_jax.runs.summary import Trained
 
 __all__ = [
     "CHECKPOINTS",
@@ -29,6 +31,7 @@ __all__ = [
     "Diverged",
     "Row",
     "Stopped",
+    "Trained",
     "TrainedModel",
     "compile_programs",
     "epochs_may_grow",
@@ -38,4 +41,5 @@ __all__ = [
     "restore",
     "save",
     "train",
+    "write_summary",
 ]

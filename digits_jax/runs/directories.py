@@ -1,9 +1,12 @@
 """Folders of results: checked before they are written into, held by one process, cleared."""
 
 import contextlib
-import fcntl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from digits_jax.runs.files import remove_half_written
 
 LOCK_FILE = ".lock"
 
@@ -33,11 +36,12 @@ def locked(directory: Path) -> Iterator[None]:
         OSError: where it cannot be made.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / LOCK_FILE, "w") as file:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held.enter_context(FileLock(directory / LOCK_FILE, blocking=False))
+        except Timeout:
             raise ValueError(f"another run is writing into {directory}") from None
+        remove_half_written(directory)
         yield
 
 
@@ -47,7 +51,7 @@ def clear(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
     Args:
         directory: the folder.
         overwrite: whether it may hold files already.
-        names: files that are removed, as glob patterns, and what was half-written of them.
+        names: files that are removed, as glob patterns, beside what was half-written.
 
     Raises:
         ValueError: as `check`.
@@ -55,7 +59,7 @@ def clear(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
     """
     check(directory, overwrite)
     directory.mkdir(parents=True, exist_ok=True)
+    remove_half_written(directory)
     for name in names:
-        for pattern in (name, f".{name}.*.tmp"):
-            for path in directory.glob(pattern):
-                path.unlink()
+        for path in directory.glob(name):
+            path.unlink()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from digits_jax.runs.files import write_atomically
+from digits_jax.runs.files import naming, write_atomically
 
 
 class Row(NamedTuple):
@@ -44,7 +44,8 @@ def appending(path: Path, rows: Iterable[Row]) -> Iterator[Callable[[Row], None]
         appender = csv.writer(file, lineterminator="\n")
 
         def append(row: Row) -> None:
-            appender.writerow(row)
-            file.flush()
+            with naming(path):
+                appender.writerow(row)
+                file.flush()
 
         yield append

@@ -1,9 +1,7 @@
 """The compiled programs of a run, and the epochs that they make."""
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -37,13 +35,15 @@ class Programs(NamedTuple):
 class Epoch(NamedTuple):
     """What an epoch leaves: the state after it, its row, and norms where they were asked for.
 
-    `evaluate_seconds` is what scoring the validation images took.
+    `evaluate_seconds` is what scoring the validation images took; `stopping` says that the run is
+    to stop after it, before its end.
     """
 
     state: TrainState
     row: Row
     gradient_norms: tuple[float, ...] | None
     evaluate_seconds: float
+    stopping: bool = False
 
 
 def state_template(config: Config, splits: Splits) -> TrainState:
@@ -102,7 +102,6 @@ def epochs(
     programs: Programs,
     state: TrainState,
     done: int = 0,
-    profile: Path | None = None,
 ) -> Iterator[Epoch]:
     """Trains, an epoch at each turn: Python is entered once an epoch.
 
@@ -112,14 +111,12 @@ def epochs(
         programs: its compiled programs.
         state: where to begin, on the device; its memory is written over.
         done: the epochs that led to `state`.
-        profile: a folder for a trace of the second epoch made here: the first warms up.
     """
     # All that the run reads, sent once: inside the loop nothing goes to the device.
     numbers = programs.put(hyperparameters(config))
     train_set, validation_set = map(programs.put_split, (splits.train, splits.validation))
     for epoch in range(done + 1, config.epochs + 1):
-        second = epoch == done + 2
-        with _trace(profile, epoch) if profile and second else contextlib.nullcontext():
+        with jax.profiler.StepTraceAnnotation("epoch", step_num=epoch):
             started = time.perf_counter()
             state, metrics = programs.epoch(numbers, state, train_set)
             metrics.loss.block_until_ready()
@@ -127,7 +124,7 @@ def epochs(
         started = time.perf_counter()
         validation = None
         if programs.evaluate_validation:
-            validation = programs.evaluate_validation(state.params, validation_set)
+            validation = programs.evaluate_validation(state.judged, validation_set)
         step, metrics, validation = jax.device_get((state.step, metrics, validation))
         evaluate_seconds = time.perf_counter() - started
         row = Row(
@@ -142,15 +139,6 @@ def epochs(
         )
         norms = metrics.gradient_norms
         yield Epoch(state, row, norms and tuple(map(float, norms)), evaluate_seconds)
-
-
-@contextlib.contextmanager
-def _trace(directory: Path, epoch: int) -> Iterator[None]:
-    with (
-        jax.profiler.trace(directory),
-        jax.profiler.StepTraceAnnotation("epoch", step_num=epoch),
-    ):
-        yield
 
 
 def decimal(scalar: Any) -> float:

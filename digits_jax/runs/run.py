@@ -2,46 +2,41 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
-import math
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
-from digits_jax.models import count_parameters
-from digits_jax.runs import checkpoints, directories, history, model_file, tensorboard
+from digits_jax.runs import checkpoints, directories, model_file, summary, tensorboard
 from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.history import Row as Row
+from digits_jax.runs.observers import (
+    Observer,
+    check_finite,
+    check_losses,
+    checkpointing,
+    metrics,
+)
 from digits_jax.runs.programs import (
-    Epoch,
     Programs,
-    accuracy,
     compile_programs,
     decimal,
     epochs,
     state_template,
 )
-from digits_jax.training import TrainState
+from digits_jax.runs.summary import Trained
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
 RUN_FILES = (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE)
 CHECKPOINTS, PROFILE = "checkpoints", "profile"
-PACKAGES = ("digits_jax", "jax", "jaxlib", "optax", "numpy")
-
-
-class Diverged(ArithmeticError):
-    """The loss, or a parameter, became NaN or infinite."""
 
 
 class Stopped(Exception):
@@ -68,11 +63,7 @@ def prepare_directory(directory: Path, overwrite: bool) -> None:
 
 def is_finished(config: Config, directory: Path) -> bool:
     """Whether `directory` holds the summary of `config`, which is written last."""
-    try:
-        summary = json.loads((directory / SUMMARY_FILE).read_text())
-        return Config.from_dict(summary["config"]) == config
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return summary.is_of(directory / SUMMARY_FILE, config)
 
 
 def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -101,132 +92,92 @@ def train(
     config: Config,
     splits: Splits,
     directory: Path | None,
-    on_epoch: Callable[[Row], None] = lambda row: None,
-    started: float | None = None,
+    observers: Sequence[Observer] = (),
     *,
     programs: Programs | None = None,
-    seconds: Mapping[str, float] | None = None,
     checkpoint: Checkpoint | None = None,
     checkpoint_seconds: float = 0.0,
     should_stop: Callable[[], bool] = lambda: False,
-    write_events: bool = False,
-    profile: bool = False,
-) -> dict[str, Any]:
-    """Trains, scores the test split once with the final parameters, and writes the run's files.
+) -> Trained:
+    """Trains, writes metrics, checkpoints and the model, and scores the test split once.
 
     Args:
         config: the run.
         splits: its data, as `digits_jax.data.load` gives it.
         directory: an existing folder, which receives metrics.csv (a row as each epoch ends),
-            model.safetensors and summary.json. `None` writes nothing: of the processes of a
-            job, one writes.
-        on_epoch: called after every epoch.
-        started: `time.perf_counter()` where `total_seconds` begins; by default, this call.
+            checkpoints and model.safetensors. `None` writes nothing: of the processes of a job, one
+            writes.
+        observers: are handed each epoch whose losses are finite, before its checkpoint is saved.
         programs: as `compile_programs` gives them; by default they are compiled here.
-        seconds: what came before, by name, for the summary.
         checkpoint: where to go on from, as `restore` gives it; by default, the beginning.
         checkpoint_seconds: saves a checkpoint at the end of an epoch, where this many seconds have
             passed since training began or the last was saved; 0: never.
         should_stop: asked before the first epoch and after every one. True saves a checkpoint,
             whatever `checkpoint_seconds` is, and ends the run. All processes of a job have to get
             the same answer.
-        write_events: writes event files for TensorBoard.
-        profile: writes a trace of the second epoch.
-
-    Returns:
-        What summary.json holds. In a run that was resumed, `train_seconds` is the sum over all
-        epochs of metrics.csv; all other times are of this call alone. `evaluate_seconds` are of the
-        validation and test images, `write_seconds` of the model.
 
     Raises:
         Diverged: where a loss is NaN or infinite; the message names the epoch. No model is written.
         Stopped: where `should_stop` ended the run.
         OSError: where a file or a checkpoint cannot be written.
     """
-    started = time.perf_counter() if started is None else started
     rows = list(checkpoint.rows) if checkpoint else []
-    done = len(rows)
+    done, evaluate_seconds = len(rows), 0.0
     if should_stop():
         raise Stopped(done)
-    programs = programs or compile_programs(config, splits, write_events)
-    evaluate_seconds = 0.0
+    programs = programs or compile_programs(config, splits)
     if checkpoint:
         state = programs.put(checkpoint.state)
     else:
         state = programs.init(programs.put(hyperparameters(config)))
 
+    observers = [contextlib.nullcontext(check_losses), *observers]
+    if directory:
+        identity, folder = _identity(config, splits), directory / CHECKPOINTS
+        observers = [
+            metrics(directory / METRICS_FILE, rows),
+            *observers,
+            checkpointing(folder, identity, rows, checkpoint_seconds),
+        ]
     with contextlib.ExitStack() as stack:
-        append: Callable[[Row], None] = _write_nothing
-        save: Callable[[Checkpoint], None] = _write_nothing
-        write: Callable[[Epoch], None] = _write_nothing
-        if directory:
-            append = stack.enter_context(history.appending(directory / METRICS_FILE, rows))
-            save = stack.enter_context(
-                checkpoints.saving(directory / CHECKPOINTS, _identity(config, splits), done)
-            )
-        if directory and write_events:
-            write = stack.enter_context(tensorboard.writing(directory, done))
+        observe = [stack.enter_context(observer) for observer in observers]
         if should_stop():
             raise Stopped(done)
-        saved = time.monotonic()
-        trace = directory / PROFILE if directory and profile else None
-        for epoch in epochs(config, splits, programs, state, done, trace):
-            state, row, *_ = epoch
-            evaluate_seconds += epoch.evaluate_seconds
-            append(row)
-            _check_finite("train_loss", row.train_loss, row.epoch)
-            _check_finite("validation_loss", row.validation_loss, row.epoch)
+        for epoch in epochs(config, splits, programs, state, done):
+            state, row = epoch.state, epoch.row
             rows.append(row)
-            on_epoch(row)
-            write(epoch)
-            stopping = row.epoch < config.epochs and should_stop()
-            if stopping or 0 < checkpoint_seconds <= time.monotonic() - saved:
-                _check_parameters(state, row.epoch)
-                save(Checkpoint(state, tuple(rows)))
-                saved = time.monotonic()
-            if stopping:
+            evaluate_seconds += epoch.evaluate_seconds
+            epoch = epoch._replace(stopping=row.epoch < config.epochs and should_stop())
+            for look in observe:
+                look(epoch)
+            if epoch.stopping:
                 raise Stopped(row.epoch)
 
-    evaluate_started = time.perf_counter()
-    test_set = programs.put_split(splits.test)
-    test = jax.device_get(programs.evaluate_test(state.params, test_set))
-    evaluate_seconds += time.perf_counter() - evaluate_started
-    _check_finite("test_loss", decimal(test.loss), config.epochs)
-    params = jax.device_get(state.params)
+    started = time.perf_counter()
+    test = jax.device_get(programs.evaluate_test(state.judged, programs.put_split(splits.test)))
+    evaluate_seconds += time.perf_counter() - started
+    check_finite("test_loss", decimal(test.loss), config.epochs)
+    params = jax.device_get(state.judged)
     model = model_file.TrainedModel(params, config, splits.image_shape, splits.num_classes)
-    write_started = time.perf_counter()
+    started = time.perf_counter()
     if directory:
         model_file.save(directory / MODEL_FILE, model)
-    write_seconds = time.perf_counter() - write_started
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    train_seconds = sum(row.seconds for row in rows)
-    summary = {
-        "test_accuracy": accuracy(test, splits.test),
-        "test_loss": decimal(test.loss),
-        "test_errors": int(test.errors),
-        "test_size": len(splits.test.labels),
-        "epochs": config.epochs,
-        "steps": config.total_steps,
-        "parameters": count_parameters(params),
-        **{name: round(value, 4) for name, value in (seconds or {}).items()},
-        "compile_seconds": round(programs.seconds, 4),
-        "train_seconds": round(train_seconds, 4),
-        "evaluate_seconds": round(evaluate_seconds, 4),
-        "write_seconds": round(write_seconds, 4),
-        "total_seconds": round(time.perf_counter() - started, 4),
-        "images_per_second": round(config.total_steps * config.batch_size / train_seconds),
-        "device": jax.devices()[0].device_kind,
-        "versions": {"python": platform.python_version(), **versions},
-        "seed": config.seed,
-        "config": dataclasses.asdict(config),
-    }
-    if directory:
-        write_atomically(directory / SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
-    return summary
+    write_seconds = time.perf_counter() - started
+    seconds = {"compile": programs.seconds, "evaluate": evaluate_seconds, "write": write_seconds}
+    return Trained(model, tuple(rows), test, seconds)
 
 
-def _write_nothing(_: Any) -> None:
-    pass
+def write_summary(
+    directory: Path,
+    trained: Trained,
+    splits: Splits,
+    total_seconds: float = 0.0,
+    seconds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Writes `summary.summarise` into `directory`, and returns it: with it a run is finished."""
+    found = summary.summarise(trained, splits, total_seconds, seconds or {})
+    write_atomically(directory / SUMMARY_FILE, (json.dumps(found, indent=2) + "\n").encode())
+    return found
 
 
 def epochs_may_grow(config: Config) -> bool:
@@ -246,16 +197,3 @@ def _identity(config: Config, splits: Splits) -> dict[str, Any]:
         # An environment variable may change it: other keys, another order of images.
         "random_keys": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }
-
-
-def _check_finite(name: str, loss: float | None, epoch: int) -> None:
-    if loss is not None and not math.isfinite(loss):
-        raise Diverged(f"{name} became {loss} in epoch {epoch}: try a smaller learning rate")
-
-
-def _check_parameters(state: TrainState, epoch: int) -> None:
-    """The losses of an epoch are from before its last update: they do not tell."""
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state.params))):
-        raise Diverged(
-            f"a parameter became nan or inf in epoch {epoch}: try a smaller learning rate"
-        )

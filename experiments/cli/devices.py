@@ -9,15 +9,15 @@ from digits_jax.parallel.distributed import Job
 from experiments.cli.flags import FLAGS
 
 
-def define_cpu_devices(help: str, module_name: str) -> None:
+def define_cpu_devices(text: str, module_name: str) -> None:
     """Defines how many devices JAX makes of a CPU."""
-    absl_flags.DEFINE_string("cpu_devices", "auto", help, module_name=module_name)
+    absl_flags.DEFINE_string("cpu_devices", "auto", text, module_name=module_name)
 
 
 def define_data_parallel() -> None:
     """Defines the flags of one training on many devices."""
-    help = "share the run among all devices: --shards is their number"
-    absl_flags.DEFINE_bool("data_parallel", False, help, module_name="run")
+    text = "share the run among all devices: --shards is their number"
+    absl_flags.DEFINE_bool("data_parallel", False, text, module_name="run")
     define_cpu_devices("CPU devices; auto: --shards, or a core each for --data_parallel", "run")
 
 
@@ -40,27 +40,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def use_shards(shards: int, job: Job) -> int:
-    """Makes the devices of a run that may be shared, and gives its number of shards.
+def take_shards(job: Job) -> None:
+    """Makes the devices of a run that may be shared, and puts their number into `--shards`.
 
-    Args:
-        shards: those that the run asks for; 1 leaves it to the devices where it uses all of them.
-        job: in one of several processes a run uses all devices, as with `--data_parallel`.
+    1 leaves it to the devices, where the run uses all of them, as with `--data_parallel` or in a
+    job of several processes.
 
     Raises:
-        ValueError: where there are fewer devices, or all are to be used and there are more.
+        ValueError: where there are fewer devices than asked for, or all are to be used and there
+            are more; where a run that goes on had fewer.
     """
-    use_all = FLAGS.data_parallel or job.processes > 1
+    shards, use_all = FLAGS.shards, FLAGS.data_parallel or job.processes > 1
     use_cpu_devices(auto=cores() if use_all and shards == 1 else max(1, shards // job.processes))
     if shards <= 1 and not use_all:
-        return shards  # not even looking for devices: it takes time
+        return  # not even looking for devices: it takes time
     count, kind = jax.device_count(), jax.default_backend()
     if count != job.processes * jax.local_device_count():
         raise ValueError(
             f"{job} has {jax.local_device_count()} devices of {count}: "
             "all processes of a job need as many, as by --cpu_devices"
         )
-    if use_all and shards not in (1, count):
+    if use_all and (shards not in (1, count) or (FLAGS.resume and shards != count)):
         raise ValueError(
             f"shards={shards}: all devices are to share the run, and there are {count} ({kind})"
         )
@@ -69,4 +69,5 @@ def use_shards(shards: int, job: Job) -> int:
         raise ValueError(
             f"shards={shards} need as many devices, and there are {count} ({kind}){remedy}"
         )
-    return count if use_all else shards
+    if use_all:
+        FLAGS["shards"].value = count

@@ -1,12 +1,16 @@
 """absl flags made from the fields of Config, and what every script does with a user's mistake."""
 
+import atexit
 import contextlib
 import dataclasses
 import datetime
+import gc
+import itertools
 import os
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,26 +62,37 @@ def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
 
 def define_workdir() -> None:
     """Defines where a script writes."""
-    help = "folder for the results (runs/<date-time>-<what>)"
-    flags.DEFINE_string("workdir", None, help, module_name="run")
-    help = "replace the results of an earlier run in workdir"
-    flags.DEFINE_bool("overwrite", False, help, module_name="run")
+    text = "folder for the results (runs/<date-time>-<what>)"
+    flags.DEFINE_string("workdir", None, text, module_name="run")
+    text = "replace the results of an earlier run in workdir"
+    flags.DEFINE_bool("overwrite", False, text, module_name="run")
 
 
 def define_report() -> None:
     """Defines where a report goes."""
-    help = "the page; an earlier one of that name is replaced"
-    flags.DEFINE_string("output", "report.html", help, module_name="run")
-    help = "folder that receives the pictures singly, as PNG files"
-    flags.DEFINE_string("figures_dir", None, help, module_name="run")
+    text = "the page; an earlier one of that name is replaced"
+    flags.DEFINE_string("output", "report.html", text, module_name="run")
+    text = "folder that receives the pictures singly, as PNG files"
+    flags.DEFINE_string("figures_dir", None, text, module_name="run")
 
 
 def workdir(name: str) -> Path:
-    """The folder that `--workdir` names, or one under `runs` after the time and `name`."""
+    """The folder that `--workdir` names, or a new one under `runs` after the time and `name`.
+
+    Raises:
+        OSError: where it cannot be made.
+    """
     if FLAGS.workdir is not None:
         return Path(FLAGS.workdir).expanduser()
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
+    stem = f"{now}-{re.sub('[^A-Za-z0-9_.]+', '-', name)}"
+    for number in itertools.count(1):
+        # Another script may begin in the same second.
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def config(parsed: flags.FlagValues = FLAGS) -> Config:
@@ -142,7 +157,10 @@ def command(script: str) -> str:
 
 @contextlib.contextmanager
 def user_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Turns exceptions that a user's input causes into one line on stderr and exit status 1."""
+    """Turns exceptions that a user's input causes into one line on stderr and exit status 1.
+
+    `ValueError` is for a block that checks what a user gave: elsewhere it is a bug of ours.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -153,34 +171,40 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
         sys.exit(f"error: {' '.join(str(error).split())}")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls `main`; `--help` shows them by group, a mistake gives one line."""
-    app.run(lambda argv: main(), flags_parser=_parse_flags_alone)
+def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str = "") -> None:
+    """Parses the flags, calls `main` and exits with the status that it returns.
 
-
-def run_with_arguments(main: Callable[[list[str]], None], arguments: str) -> None:
-    """As `run`, for a script that takes at least one argument, before or after its flags.
+    `--help` shows the flags by group. Every script ends in this place: by one line where a flag, a
+    file or one of `kinds` is wrong, by status 130 on Ctrl-C, quietly in a pipe that is closed.
 
     Args:
-        main: receives the arguments.
-        arguments: what they are, as in `RUN [RUN ...]`.
+        main: the script; it receives the arguments as a list, where it takes any.
+        kinds: exceptions beside OSError that a user's input causes, wherever they are raised.
+        arguments: what it takes before, between or after its flags, as in `RUN [RUN ...]`.
     """
 
     def parse(argv: list[str]) -> list[str]:
-        FLAGS.set_gnu_getopt()
+        if arguments:
+            FLAGS.set_gnu_getopt()
         rest = _parse(argv)
-        if len(rest) == 1:
+        if arguments and len(rest) == 1:
             _usage_error(f"expected {arguments}")
+        if not arguments and len(rest) > 1:
+            _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
         return rest
 
-    app.run(lambda argv: main(argv[1:]), flags_parser=parse)
+    def guarded(argv: list[str]) -> int | None:
+        try:
+            with user_errors(OSError, *kinds):
+                return main(argv[1:]) if arguments else main()
+        except KeyboardInterrupt:
+            return 130
 
-
-def _parse_flags_alone(argv: list[str]) -> list[str]:
-    rest = _parse(argv)
-    if len(rest) > 1:
-        _usage_error(f"unexpected argument {rest[1]!r}: settings are flags, as in --seed=1")
-    return rest
+    # The cyclic garbage collector would go through all that is imported again and again, and at
+    # exit object by object.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
+    app.run(guarded, flags_parser=parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -212,7 +236,13 @@ def _help() -> str:
             continue
         lines += ["", f"{group}:"]
         for flag in modules[group]:
-            lines.append(f"  --{_default(flag):<28} {flag.help}")
+            lines += textwrap.wrap(
+                f"{_default(flag):<28} {flag.help}",
+                width=100,
+                initial_indent="  --",
+                subsequent_indent=" " * 33,
+                break_on_hyphens=False,
+            )
     return "\n".join(lines)
 
 

@@ -1,14 +1,9 @@
-"""A job of several processes: its flags, and the way in which all of them end when one does."""
+"""A job of several processes: its flags, joining it, and checks that all were given the same."""
 
-import contextlib
+import faulthandler
 import json
 import os
 import sys
-import threading
-import time
-import traceback
-from collections.abc import Iterator
-from typing import NoReturn
 
 import jax
 import numpy as np
@@ -17,27 +12,22 @@ from absl import flags as absl_flags
 from digits_jax.data import Splits
 from digits_jax.parallel import distributed
 from digits_jax.parallel.distributed import Job
-from digits_jax.runs.model_file import sha256
-from experiments.cli import last_words, quiet
-from experiments.cli.flags import FLAGS, GROUPS, user_errors
+from digits_jax.runs.tensor_file import sha256
+from experiments.cli.flags import FLAGS, GROUPS
 
 OWN = ("coordinator_address", "num_processes", "process_id")
-# How an error names a connection that broke: of CPUs, of GPUs, of the coordinator.
-LOST = ("Gloo", "NCCL", "UNAVAILABLE")
-# How long process 0 waits for the others to say that they know why the job ends.
-FAREWELL_SECONDS = 2.0
 
 
 def define() -> None:
     """Defines the flags by which a process joins a job."""
-    help = "a job that JAX finds: SLURM, Open MPI, Kubernetes, TPU pod"
-    absl_flags.DEFINE_enum("distributed", None, ["auto"], help, module_name="hosts")
-    help = "or join the job of process 0 at this HOST:PORT,"
-    absl_flags.DEFINE_string("coordinator_address", None, help, module_name="hosts")
-    help = "of so many processes,"
-    absl_flags.DEFINE_integer("num_processes", None, help, module_name="hosts")
-    help = "as the process of this number, from 0"
-    absl_flags.DEFINE_integer("process_id", None, help, module_name="hosts")
+    about = "a job that JAX finds: SLURM, Open MPI, Kubernetes, TPU pod"
+    absl_flags.DEFINE_enum("distributed", None, ["auto"], about, module_name="hosts")
+    about = "or join the job of process 0 at this HOST:PORT,"
+    absl_flags.DEFINE_string("coordinator_address", None, about, module_name="hosts")
+    about = "of so many processes,"
+    absl_flags.DEFINE_integer("num_processes", None, about, module_name="hosts")
+    about = "as the process of this number, from 0"
+    absl_flags.DEFINE_integer("process_id", None, about, module_name="hosts")
 
 
 def check_flags() -> bool:
@@ -111,76 +101,29 @@ def check_same_data(job: Job, splits: Splits, number: int = 0) -> None:
     distributed.wait_for_all(job, f"data {number}")
 
 
-@contextlib.contextmanager
-def joined() -> Iterator[Job]:
-    """Joins the job that the flags ask for. What ends one process ends all, each with one line.
+def join() -> Job:
+    """Joins the job that the flags ask for, and makes sure that none of its processes is left over.
 
-    A thread waits for the others' end, as a process may be reading, compiling or within a step. A
-    process that is killed says nothing: it shows as an error of the next step, or as silence, at
-    which JAX ends all processes (`distributed.HEARTBEAT_SECONDS`), and `last_words` say why.
+    A process that fails breaks its connections, or JAX misses it in the end: either ends the others
+    with a status other than 0, within `distributed.HEARTBEAT_SECONDS` and `SHUTDOWN_SECONDS`. Where
+    it is silent, jaxlib says so at length and aborts.
+
+    Raises:
+        ValueError: where the flags contradict each other, or nothing is detected.
+        OSError: where the host is unknown, or process 0 finds its port taken.
     """
-    with user_errors(ValueError):
-        asked = check_flags()
-    if not asked:
-        yield distributed.ALONE
-        return
-    quiet.keep_stdout()
-    last_words.listen()
-    with user_errors(ValueError, OSError, RuntimeError):
-        job = distributed.join(FLAGS.coordinator_address, FLAGS.num_processes, FLAGS.process_id)
-
-    ending = threading.Lock()
-    watcher = threading.Thread(target=_watch, args=(job, ending), daemon=True)
-    watcher.start()
-    try:
-        yield job
-    except BaseException as error:
-        if any(sign in str(error) for sign in LOST):
-            # Of a process that has said why it ends, or of one that was killed.
-            lost = f"{job} lost another, which was killed or cannot be reached"
-            cause = _cause(1) or f"{lost}: {_first_line(error)}"
-            _end(job, ending, f"error: {cause}", cause)
-        if not isinstance(error, SystemExit):
-            _end(job, ending, traceback.format_exc().rstrip(), repr(error))
-        if error.code not in (None, 0):
-            own = error.code if isinstance(error.code, str) else f"error: status {error.code}"
-            _end(job, ending, own, own.removeprefix("error: "))
-    if job.is_primary:
-        distributed.announce_end("")
-    watcher.join()
-    distributed.leave()
+    if not check_flags():
+        return distributed.ALONE
+    keep_stdout()
+    faulthandler.disable()  # which absl turns on: where Python was as jaxlib aborts helps nobody
+    return distributed.join(FLAGS.coordinator_address, FLAGS.num_processes, FLAGS.process_id)
 
 
-def _watch(job: Job, ending: threading.Lock) -> None:
-    cause = None
-    while cause is None:
-        cause = _cause(60)
-    if cause:
-        _end(job, ending, f"error: {cause}", cause)
-
-
-def _cause(seconds: float) -> str | None:
-    """Why the job has ended; `None` where it goes on."""
-    try:
-        return distributed.wait_for_end(seconds)
-    except RuntimeError:  # process 0 is gone: JAX is about to end this process
-        time.sleep(distributed.HEARTBEAT_SECONDS)
-        return None
-
-
-def _end(job: Job, ending: threading.Lock, line: str, cause: str) -> NoReturn:
-    """Ends this process, with its line on stderr, and by its cause all others."""
-    if not ending.acquire(blocking=False):
-        time.sleep(60)  # another thread is about to end this process
-    last_words.hush()
-    print(line, file=sys.stderr, flush=True)
+def keep_stdout() -> None:
+    """Leaves stdout to Python: Gloo, in C++, prints there how many processes it is connected to."""
     sys.stdout.flush()
-    distributed.announce_end(cause if cause.startswith("process ") else f"{job}: {cause}")
-    distributed.acknowledge_end(job, FAREWELL_SECONDS)
-    # No clean-up: it would wait for processes that are gone.
-    os._exit(1)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines() or [""]
-    return lines[0]
+    own = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    sys.stdout = os.fdopen(own, "w", encoding=sys.stdout.encoding, closefd=False)

@@ -10,32 +10,33 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT or SIGTERM has come; a second one ends at once.
+def stop_requested() -> Iterator[Callable[[], int]]:
+    """Gives a function that says which of `SIGNALS` has come, 0: none; a second ends at once.
 
     Python runs a signal handler only between two bytecodes of the main thread, and a whole epoch,
     or a compilation, is less than one. So a thread reads the signals from a pipe, which the
     interpreter writes as they come.
     """
-    requested = threading.Event()
+    number = 0
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
     def watch() -> None:
+        nonlocal number
         while received := os.read(reader, 1):
-            if requested.is_set():
+            if number:
                 os._exit(128 + received[0])
-            requested.set()
+            number = received[0]
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     earlier_fd = signal.set_wakeup_fd(writer)
-    earlier = [signal.signal(number, lambda number, frame: None) for number in SIGNALS]
+    earlier = [signal.signal(each, lambda *_: None) for each in SIGNALS]
     try:
-        yield requested.is_set
+        yield lambda: number
     finally:
-        for number, handler in zip(SIGNALS, earlier, strict=True):
-            signal.signal(number, handler)
+        for each, handler in zip(SIGNALS, earlier, strict=True):
+            signal.signal(each, handler)
         signal.set_wakeup_fd(earlier_fd)
         os.close(writer)
         thread.join()

@@ -1,68 +1,71 @@
-"""Table 4: the time of a gradient and of a training step, with the forward pass as the unit."""
+"""The time of a gradient and of a training step, with the forward pass as the unit."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from experiments.comparison.methods import (
-    METHODS,
-    Timing,
-    Trial,
-    measure,
-    precision,
-    training_step,
-)
+import jax
+
+from experiments.cli.timing import Timing, interleaved, measure, summarise
+from experiments.comparison import methods
+from experiments.comparison.methods import METHODS, Trials
+from experiments.comparison.problem import Place, Problem
+
+# Everything is measured in turn, so often.
+ROUNDS = 3
+FORWARD, GRADIENT, STEP = "forward pass", "gradient", "training step"
 
 
-class Row(NamedTuple):
-    """Median times in seconds of `n` calls each, and their ratio to the forward pass.
+class Cost(NamedTuple):
+    """The median time of a call in seconds, that of the fastest and the slowest round, and n calls.
 
-    `None` where the method is left out, for the reason in `note`.
+    The forward pass is the loss alone, compiled by XLA, in the same type; the ratio is to it.
     """
 
-    network: str
-    batch_size: int
-    parameters: int
+    place: Place
     method: str
     dtype: str
-    forward_seconds: float
-    gradient_seconds: float | None
-    gradient_ratio: float | None
-    gradient_n: int | None
-    step_seconds: float | None
-    step_ratio: float | None
-    step_n: int | None
-    note: str
+    what: str
+    seconds: float
+    fastest: float
+    slowest: float
+    n: int
+    ratio: float
 
 
-def rows(
-    trials: Sequence[Trial], dtypes: Sequence[str], seconds: float, warm: bool = False
-) -> list[Row]:
-    """A row for every method, in the first of `dtypes` that it runs in.
+def rows(problem: Problem, trials: Trials, dtypes: Sequence[str], seconds: float) -> list[Cost]:
+    """The gradient of every method, in the first of `dtypes` that it runs in, and its update.
 
-    Args:
-        trials: those of one problem.
-        dtypes: in order of preference.
-        seconds: for each of the measurements.
-        warm: whether every trial's gradient was called before.
+    Each is measured for so many seconds. The update of a method that takes a pass for every
+    parameter is left out: it takes no longer.
     """
-    return [_row(trial, seconds, warm) for trial in trials if trial.dtype == _dtype(trial, dtypes)]
+    functions: dict[tuple[str, str, str], Callable[[], Any]] = {}
+    for (name, dtype), gradient in trials.items():
+        method = METHODS[name]
+        if dtype == next(known for known in dtypes if known in method.dtypes):
+            functions.setdefault((FORWARD, dtype, FORWARD), methods.forward_pass(problem, dtype))
+            functions[name, dtype, GRADIENT] = gradient
+            if not method.passes and methods.can_train(name, problem.config):
+                value_and_grad = method.make(problem)
+                step, arguments = methods.training_step(
+                    problem, value_and_grad, dtype, method.compiled
+                )
+                step = jax.jit(step) if method.compiled else step
+                functions[name, dtype, STEP] = methods.ready(step, *arguments)
 
+    def timed(function: Callable[[], Any], dtype: str) -> Timing:
+        with methods.precision(dtype):
+            return measure(function, seconds / ROUNDS, least=2)
 
-def _dtype(trial: Trial, dtypes: Sequence[str]) -> str:
-    possible = METHODS[trial.method].dtypes
-    return next((dtype for dtype in dtypes if dtype in possible), dtypes[0])
-
-
-def _row(trial: Trial, seconds: float, warm: bool) -> Row:
-    problem, forward = trial.problem, trial.forward_seconds
-    key = problem.network, problem.config.batch_size, problem.parameters, trial.method, trial.dtype
-    if trial.note:
-        return Row(*key, forward, None, None, None, None, None, None, trial.note)
-
-    def ratio(timing: Timing) -> tuple[float, float, int]:
-        return timing.median, timing.median / forward, timing.n
-
-    with precision(trial.dtype):
-        gradient = measure(trial.gradient, seconds, warm)
-        step = measure(training_step(trial), seconds)
-    return Row(*key, forward, *ratio(gradient), *ratio(step), "")
+    measures = {key: functools.partial(timed, functions[key], key[1]) for key in functions}
+    for key, function in functions.items():
+        with methods.precision(key[1]):
+            function()  # compiles
+    timings, _ = interleaved(measures, ROUNDS)
+    times = {key: summarise([t.seconds for t in rounds]) for key, rounds in timings.items()}
+    calls = {key: sum(timing.n for timing in rounds) for key, rounds in timings.items()}
+    unit = {key[1]: time.median for key, time in times.items() if key[2] == FORWARD}
+    return [
+        Cost(problem.place, *key, *time[:3], calls[key], time.median / unit[key[1]])
+        for key, time in times.items()
+    ]

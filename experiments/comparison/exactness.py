@@ -1,60 +1,38 @@
-"""Table 1: how far the gradient of every method is from reverse mode in float64."""
+"""How far the gradient of every method is from reverse mode in float64."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.comparison.methods import METHODS, Trial, precision
-from experiments.comparison.problem import Problem
+from experiments.comparison.methods import METHODS, Trials, precision
+from experiments.comparison.problem import Place, Problem
 
 
-class Row(NamedTuple):
-    """One parameter array: its largest absolute difference, and that over its largest element.
+class Difference(NamedTuple):
+    """The parameter array that differs most from its like, relative to its largest element."""
 
-    `None` where the method is left out, for the reason in `note`.
-    """
-
-    network: str
-    batch_size: int
-    parameters: int
+    place: Place
     method: str
     dtype: str
     array: str
-    absolute: float | None
-    relative: float | None
-    note: str
+    absolute: float
+    relative: float
 
 
-def rows(problem: Problem, trials: Sequence[Trial]) -> list[Row]:
-    """The differences of every trial, array by array."""
-    expected = _reference(problem, trials)
-    key = problem.network, problem.config.batch_size, problem.parameters
-    found = []
-    for trial in trials:
-        named = (*key, trial.method, trial.dtype)
-        if trial.note:
-            found.append(Row(*named, "", None, None, trial.note))
-            continue
-        with precision(trial.dtype):
-            _, actual = trial.gradient()
-        for index, (layer, expected_layer) in enumerate(zip(actual, expected, strict=True)):
-            for field in layer._fields:
-                absolute, relative = difference(
-                    getattr(layer, field), getattr(expected_layer, field)
-                )
-                found.append(Row(*named, f"{field} {index + 1}", absolute, relative, ""))
-    return found
-
-
-def _reference(problem: Problem, trials: Sequence[Trial]) -> Any:
+def rows(problem: Problem, trials: Trials) -> list[Difference]:
+    """The difference of every trial, with autodiff in float64 as the reference."""
     with precision("float64"):
-        for trial in trials:
-            if (trial.method, trial.dtype) == ("autodiff", "float64"):
-                return trial.gradient()[1]
-        value_and_grad = jax.jit(METHODS["autodiff"].make(problem.config, problem.model))
-        return value_and_grad(*problem.arguments("float64", True))[1]
+        reference = jax.jit(METHODS["autodiff"].make(problem))
+        expected = jax.tree.leaves(reference(*problem.arguments("float64"))[1])
+    found = []
+    for (method, dtype), gradient in trials.items():
+        with precision(dtype):
+            computed = jax.tree.leaves(gradient()[1])
+        arrays = zip(problem.parameter_names(), map(difference, computed, expected), strict=True)
+        worst, (absolute, relative) = max(arrays, key=lambda array: array[1][1])
+        found.append(Difference(problem.place, method, dtype, worst, absolute, relative))
+    return found
 
 
 def difference(actual: Any, expected: Any) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What is compared at: a network, its parameters and a batch, at every point of the sweeps."""
+"""What is compared at: a network, its initial parameters and a batch."""
 
 import dataclasses
 import functools
@@ -12,10 +12,17 @@ import numpy as np
 from digits_jax.config import Config
 from digits_jax.data import Splits
 from digits_jax.data.dataset import Dataset
-from digits_jax.models import Model, Params, count_parameters
+from digits_jax.losses import LOSSES, Loss, smooth
+from digits_jax.models import Model, Params, count_parameters, describe
 from digits_jax.training import INIT, make_model
 
-Sweeps = dict[str, list[Config]]
+
+class Place(NamedTuple):
+    """Where something was computed: what the rows of tables begin with."""
+
+    network: str
+    batch_size: int
+    parameters: int
 
 
 class Problem(NamedTuple):
@@ -25,59 +32,52 @@ class Problem(NamedTuple):
     """
 
     config: Config
+    place: Place
     image_shape: tuple[int, int]
     num_classes: int
     model: Model
+    loss: Loss
     params: Any
     images: Any
-    labels: Any
     batch: Dataset
 
-    @property
-    def network(self) -> str:
-        """The sizes of the layers, as in 784-30-10."""
-        height, width = self.image_shape
-        return "-".join(map(str, (height * width, *self.config.hidden, self.num_classes)))
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
-        return count_parameters(self.params)
-
-    def arguments(self, dtype: str, compiled: bool) -> tuple[Any, Any, Any]:
+    def arguments(self, dtype: str, compiled: bool = True) -> tuple[Any, Any, Any]:
         """Parameters, images and labels as `dtype`: on the device, or as NumPy arrays."""
         with jax.enable_x64(dtype == "float64"):
             cast = jax.tree.map(lambda x: x.astype(jnp.dtype(dtype)), (self.params, self.images))
-            params, images = jax.device_put(cast) if compiled else cast
-            return params, images, jax.device_put(self.labels) if compiled else self.labels
+            arguments = *cast, self.batch.labels
+            return jax.device_put(arguments) if compiled else arguments
+
+    def parameter_names(self) -> list[str]:
+        """A name for every parameter array, in the order of the leaves: weights 1, biases 1, ..."""
+        layers = enumerate(filter(None, self.params), start=1)
+        return [f"{field} {number}" for number, layer in layers for field in layer._fields]
 
 
 def make_problem(config: Config, splits: Splits) -> Problem:
     """The initial network of a run of `config` and the first images of its training set."""
-    model = make_model(config, splits.image_shape, splits.num_classes)
+    shapes = splits.image_shape, splits.num_classes
     with jax.enable_x64(False):  # in float64 the same key draws other numbers
-        params = _compiled_init(config.hidden, config.init, splits.image_shape, splits.num_classes)(
-            np.uint32(config.seed)
-        )
+        params = _compiled_init(config.hidden, config.init, *shapes)(np.uint32(config.seed))
     images, labels = (array[: config.batch_size] for array in splits.train)
+    name, loss = describe(config.hidden, *shapes), LOSSES[config.loss]
     return Problem(
-        config=config,
-        image_shape=splits.image_shape,
-        num_classes=splits.num_classes,
-        model=model,
+        config,
+        Place(name, config.batch_size, count_parameters(params)),
+        *shapes,
+        model=make_model(config, *shapes),
+        loss=smooth(loss, config.label_smoothing) if config.label_smoothing else loss,
         params=jax.tree.map(lambda array: _round(config.init_scale * array), params),
         images=_round(images.astype(np.float32) / 255),
-        labels=labels,
         batch=Dataset(images, labels),
     )
 
 
 @functools.cache
 def _compiled_init(
-    hidden: tuple[int, ...], init: str, image_shape: tuple[int, int], num_classes: int
+    hidden: tuple[str, ...], init: str, image_shape: tuple[int, int], num_classes: int
 ) -> Callable[[Any], Params]:
-    config = Config(hidden=hidden, init=init)
-    model = make_model(config, image_shape, num_classes)
+    model = make_model(Config(hidden=hidden, init=init), image_shape, num_classes)
     return jax.jit(lambda seed: model.init(jax.random.fold_in(jax.random.key(seed), INIT)))
 
 
@@ -85,35 +85,16 @@ def _round(array: Any) -> Any:
     return np.asarray(array).astype(jnp.bfloat16).astype(np.float64)
 
 
-def make_sweeps(
-    config: Config, widths: Sequence[int], depths: Sequence[int], batch_sizes: Sequence[int]
-) -> Sweeps:
-    """Networks of one hidden layer of each width, of each depth, and batches of each size.
-
-    What an axis does not vary is as in `config`; networks of several layers have equal widths.
+def points(config: Config, networks: Sequence[str], batch_sizes: Sequence[int]) -> list[Config]:
+    """`config`, other hidden layers on its batch, and its network on other batches, each once.
 
     Raises:
-        ValueError: in one line, where a size is below 1 or a batch is larger than the training set.
+        ValueError: in one line, where that makes no network, or a batch of more images than there.
     """
-    for name, sizes in (
-        ("hidden_sizes", widths),
-        ("depths", depths),
-        ("batch_sizes", batch_sizes),
-    ):
-        for size in sizes:
-            if size < 1:
-                raise ValueError(f"{name}={size}: must be at least 1")
-    width = config.hidden[:1] or (30,)
-    return {
-        "width": [dataclasses.replace(config, hidden=(w,)) for w in sorted(set(widths))],
-        "depth": [dataclasses.replace(config, hidden=width * d) for d in sorted(set(depths))],
-        "batch": [dataclasses.replace(config, batch_size=b) for b in sorted(set(batch_sizes))],
-    }
-
-
-def points(config: Config, sweeps: Sweeps) -> list[Config]:
-    """`config` and every point of the sweeps, each once."""
-    return list(dict.fromkeys([config, *(point for axis in sweeps.values() for point in axis)]))
+    hidden = [tuple(filter(None, network.split(","))) for network in networks]
+    others = [dataclasses.replace(config, hidden=words) for words in hidden]
+    others += [dataclasses.replace(config, batch_size=size) for size in batch_sizes]
+    return list(dict.fromkeys([config, *others]))
 
 
 def batch_rows(config: Config, steps: int) -> Any:
@@ -124,4 +105,4 @@ def batch_rows(config: Config, steps: int) -> Any:
         generator.permutation(config.train_size)[:used].reshape(-1, config.batch_size)
         for _ in range(-(-steps // config.steps_per_epoch))
     ]
-    return np.concatenate(epochs)[:steps]
+    return np.concatenate(epochs)[:steps].astype(np.int32)

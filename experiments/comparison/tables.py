@@ -2,19 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from digits_jax.config import Config
 from digits_jax.data import Splits
-from experiments.comparison import cost, exactness, faults, programs, source, trajectory
-from experiments.comparison.methods import DTYPES, METHODS, make_trials
-from experiments.comparison.problem import Sweeps, make_problem, points
+from experiments.comparison import checks, cost, exactness, programs, trajectory
+from experiments.comparison.methods import METHODS, LeftOut, make_trials
+from experiments.comparison.problem import make_problem
 
 
-class Settings(NamedTuple):
+class Scope(NamedTuple):
     """What is compared, and how long it may take.
 
     `limit` seconds is the longest that one gradient may be predicted to take; `seconds` go into
@@ -31,66 +31,47 @@ class Settings(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The rows of every table; empty where the settings leave a table out."""
+    """The rows of every table; empty where the scope leaves a table out."""
 
-    exactness: list[exactness.Row]
-    trajectory: list[trajectory.Row]
-    test_errors: list[trajectory.EndRow]
-    programs: list[programs.Row]
-    instructions: list[programs.KindRow]
-    cost: list[cost.Row]
-    source: list[source.Row]
-    faults: list[faults.Row]
-    fault_losses: list[faults.CurveRow]
+    exactness: list[exactness.Difference]
+    trajectory: list[trajectory.Distance]
+    programs: list[programs.CompiledProgram]
+    cost: list[cost.Cost]
+    left_out: list[LeftOut]
+    verdicts: list[checks.Verdict]
+    curves: list[checks.CurvePoint]
 
 
-def check(methods: Iterable[str], dtypes: Iterable[str]) -> None:
-    """Checks names that a user gave.
-
-    Raises:
-        ValueError: in one line, where one is not known or none is given.
-    """
-    for flag, names, known in (("methods", methods, METHODS), ("dtypes", dtypes, DTYPES)):
-        names = list(names)
-        for name in names or [""]:
-            if name not in known:
-                raise ValueError(f"{flag}={','.join(names)}: choose among {', '.join(known)}")
-
-
-def compute(config: Config, splits: Splits, sweeps: Sweeps, settings: Settings) -> Tables:
-    """Every table for `config` and, but for training, for every point of the sweeps."""
-    tables = Tables([], [], [], [], [], [], [], [], [])
-    dtype = settings.dtypes[0]
-    both = "manual" in settings.methods and METHODS["manual"].available(config)
-    for point in tqdm(points(config, sweeps), unit="network", disable=None):
-        problem = make_problem(point, splits)
-        trials = make_trials(
-            problem, settings.methods, settings.dtypes, settings.seconds, settings.limit
-        )
+def compute(places: Sequence[Config], splits: Splits, scope: Scope) -> Tables:
+    """Every table at the first of the places, and at the others what needs no training."""
+    tables = Tables([], [], [], [], [], [], [])
+    for config in tqdm(places, unit="network", disable=None):
+        problem = make_problem(config, splits)
+        trials, left_out = make_trials(problem, scope.methods, scope.dtypes, scope.limit)
+        tables.left_out.extend(left_out)
         tables.exactness.extend(exactness.rows(problem, trials))
-        tables.cost.extend(cost.rows(trials, settings.dtypes, settings.seconds, warm=True))
-        if both:
-            found, kinds = programs.rows(problem, dtype, whole_run=point == config)
-            tables.programs.extend(found)
-            tables.instructions.extend(kinds)
-    tables.source.extend(source.rows(config, settings.methods))
-    paths, ends = trajectory.rows(config, splits, settings.methods, settings.dtypes)
-    tables.trajectory.extend(paths)
-    tables.test_errors.extend(ends)
-    if settings.faults and METHODS["manual"].available(config):
-        found_faults, losses = faults.rows(
-            make_problem(config, splits), splits, settings.faults, settings.epochs, settings.seeds
-        )
-        tables.faults.extend(found_faults)
-        tables.fault_losses.extend(losses)
+        tables.cost.extend(cost.rows(problem, trials, scope.dtypes, scope.seconds))
+        by_hand = "manual" in scope.methods and not METHODS["manual"].why_not(problem)
+        if by_hand:
+            whole_step = config == places[0]
+            tables.programs.extend(programs.rows(problem, scope.dtypes[0], whole_step))
+    base = make_problem(places[0], splits)
+    distances = trajectory.rows(base, splits, scope.methods, scope.dtypes)
+    tables = tables._replace(trajectory=distances)
+    if by_hand and scope.faults:
+        found = checks.rows(base, splits, scope.faults, scope.epochs, scope.seeds)
+        tables = tables._replace(verdicts=found[0], curves=found[1])
     return tables
 
 
 def to_csv(tables: Tables) -> str:
     """One CSV of every row: the column `table` names its table, other tables' columns are empty."""
-    rows: list[dict[str, Any]] = [
-        {"table": name} | row._asdict() for name, table in tables._asdict().items() for row in table
-    ]
+    rows: list[dict[str, Any]] = []
+    for name, table in tables._asdict().items():
+        for row in table:
+            values = {"table": name} | row._asdict()
+            place = values.pop("place", None)
+            rows.append(values | (place._asdict() if place else {}))
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 STATISTICS = ("mean", "std", "min", "max", "ci95")
@@ -98,3 +99,15 @@ def _percent(entry: Mapping[str, Any], split: str) -> str:
     if math.isnan(mean):
         return "none"
     return f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} +- {std:.2f} %"
+
+
+def pace(count: int, seconds: float, chunk: int) -> str:
+    """How quickly runs that share a program were trained, as a line to be printed."""
+    device = jax.local_devices()[0]
+    line = (
+        f"{count:,} runs, {count / seconds:.3g} a second without compilation: up to {chunk:,} in a "
+        f"call on each of {jax.device_count()} devices ({device.device_kind})"
+    )
+    if memory := device.memory_stats():
+        line += f", {memory['peak_bytes_in_use'] / 2**30:.1f} GiB"
+    return line

@@ -1,8 +1,9 @@
 """The values of what a sweep varies: listed, or drawn at random."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 
@@ -41,11 +42,20 @@ def parse(texts: Sequence[str], seed: int) -> dict[str, list[Any]]:
     return varied
 
 
+def text(value: Any) -> str:
+    """A value as results.csv holds it; several layers are joined as `parse` reads them."""
+    if not isinstance(value, tuple):
+        return str(value)
+    words = list(map(str, value))
+    return ("x" if all(word.isdigit() for word in words) else "+").join(words)
+
+
 def _value(text: str, kind: Any) -> Any:
     if kind in (int, float):
         return kind(text)
-    if kind == tuple[str | int, ...]:
-        return tuple(text.split("x"))
+    if get_origin(kind) is tuple:
+        # An x also stands in names of layers.
+        return tuple(text.split("x") if re.fullmatch(r"\d+(x\d+)*", text) else text.split("+"))
     return text
 
 

@@ -110,6 +110,27 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     assert len(other.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, quick, number):
+    longer, run = (*quick, "--epochs=400", "--batch_size=1"), tmp_path / "sweep"
+    process = start_module("experiments.sweep", *longer, f"--workdir={run}")
+    deadline = time.monotonic() + 60
+    while not (run / "results.csv").exists() or len(rows(run)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    done = len(rows(run))
+    assert 2 <= done < 20
+    command = f"python -m experiments.sweep --resume --workdir={run}"
+    assert (out, err) == (f"stopped after {done} of 20 runs; to go on: {command}\n", "")
+    assert process.returncode == 128 + number
+    resumed = run_module("experiments.sweep", *command.split()[3:], "--cpu_devices=2")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(rows(run)) == 20
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -127,9 +148,9 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     ],
 )
 def test_a_mistake_gives_one_line_before_anything_runs(
-    run_module, assert_one_line_error, tmp_path, given, message
+    fork_module, assert_one_line_error, tmp_path, given, message
 ):
-    process = run_module("experiments.sweep", *given, f"--workdir={tmp_path / 'sweep'}")
+    process = fork_module("experiments.sweep", *given, f"--workdir={tmp_path / 'sweep'}")
     assert_one_line_error(process, message)
     assert not (tmp_path / "sweep").exists()
 

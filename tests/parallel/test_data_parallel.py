@@ -1,5 +1,6 @@
 """One training on many devices is the training of the same batches on one device."""
 
+import contextlib
 import dataclasses
 import logging
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from digits_jax import Config, Dataset, data, hyperparameters, make_training, runs
+from digits_jax.augmentation import distort, distortions
 from digits_jax.parallel.data_parallel import make_placed_training, padded
 from digits_jax.parallel.mesh import put
-from digits_jax.training import shuffle
+from digits_jax.training import DISTORT, shuffle
 
 CONFIG = Config(
     train_size=60, validation_size=15, hidden=(8,), batch_size=20, epochs=4, learning_rate=1.0
@@ -27,9 +29,16 @@ OTHERS = {
 }
 
 
+DISTORTED = {"rotate": 20.0, "shift": 1.0, "elastic": 0.5, "thickness": 0.5}
+
+
 def train_on_one_device(config, train):
-    """Losses, accuracies and final state: each shard's order drawn, its batches put together."""
-    whole = dataclasses.replace(config, shards=1)
+    """Losses, accuracies and final state: each shard's order drawn, its batches put together.
+
+    Each shard distorts its images by a key of its own, which the step is folded into.
+    """
+    amounts = distortions(hyperparameters(config))
+    whole = dataclasses.replace(config, shards=1, **dict.fromkeys(DISTORTED, 0.0))
     training = make_training(whole, train.images.shape[1:], int(train.labels.max()) + 1)
     numbers = hyperparameters(whole)
     state = jax.jit(training.init)(numbers)
@@ -47,12 +56,25 @@ def train_on_one_device(config, train):
         metrics = []
         for step in range(config.steps_per_epoch):
             batch = np.concatenate([order[step * rows : (step + 1) * rows] for order in orders])
-            state, measured = train_step(
-                numbers, state, Dataset(train.images[batch], train.labels[batch])
-            )
+            images = train.images[batch]
+            if amounts:
+                parts = jnp.split(jnp.asarray(images, jnp.float32) / 255, config.shards)
+                images = 255 * jnp.concatenate(
+                    [
+                        distort(distortion_key(state.key, shard, state.step), part, amounts)
+                        for shard, part in enumerate(parts)
+                    ]
+                )
+            state, measured = train_step(numbers, state, Dataset(images, train.labels[batch]))
             metrics.append((float(measured.loss), float(measured.accuracy)))
         history.append(np.mean(metrics, axis=0))
     return np.array(history), state
+
+
+def distortion_key(key, shard, step):
+    for number in (shard, DISTORT, step):
+        key = jax.random.fold_in(key, number)
+    return key
 
 
 def train_on_devices(config, train, gradient_norms=False):
@@ -79,8 +101,9 @@ def train_on_devices(config, train, gradient_norms=False):
         OTHERS,
         {**OTHERS, "gradients": "manual"},
         {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.01},
+        {"hidden": ("conv3/2", "max2", "5"), **DISTORTED, "average": 0.9},
     ],
-    ids=["autodiff", "manual", "all terms", "all terms by hand", "adamw"],
+    ids=["autodiff", "manual", "all terms", "all terms by hand", "adamw", "distorted images"],
 )
 def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, settings):
     config = dataclasses.replace(CONFIG, shards=shards, **settings)
@@ -89,7 +112,7 @@ def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, sett
     np.testing.assert_allclose([m.loss for m in history], expected[:, 0], rtol=1e-6)
     np.testing.assert_allclose([m.accuracy for m in history], expected[:, 1], rtol=1e-6)
     for one, other in zip(
-        jax.tree.leaves(state.params), jax.tree.leaves(expected_state.params), strict=True
+        jax.tree.leaves(state.judged), jax.tree.leaves(expected_state.judged), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-6)
     assert state.step == 4 * 3
@@ -151,7 +174,7 @@ def test_a_device_holds_its_own_images_and_every_device_the_parameters(splits):
 def test_nothing_is_compiled_or_sent_after_the_first_epoch(splits, tmp_path, caplog):
     compilations = []
 
-    def count(row):
+    def count(epoch):
         compilations.append(sum("Compiling" in record.getMessage() for record in caplog.records))
 
     config = dataclasses.replace(CONFIG, shards=4)
@@ -160,7 +183,7 @@ def test_nothing_is_compiled_or_sent_after_the_first_epoch(splits, tmp_path, cap
         caplog.at_level(logging.WARNING),
         jax.transfer_guard("disallow"),
     ):
-        runs.train(config, splits, tmp_path, count)
+        runs.train(config, splits, tmp_path, [contextlib.nullcontext(count)])
     assert compilations[0] > 0
     assert len(set(compilations)) == 1
 
@@ -189,5 +212,5 @@ def test_a_run_resumed_after_every_epoch_is_the_unbroken_run(tmp_path, splits):
     runs.train(config, splits, broken, checkpoint=checkpoint)
     models = [(directory / runs.MODEL_FILE).read_bytes() for directory in (unbroken, broken)]
     assert models[0] == models[1]
-    with pytest.raises(ValueError, match="is of another run: shards is 2 there, and 4 in this run"):
+    with pytest.raises(ValueError, match="of another run: shards is 2 there, and 4 here"):
         runs.restore(dataclasses.replace(config, shards=4), splits, broken)

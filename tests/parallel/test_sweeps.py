@@ -18,7 +18,7 @@ def alone(config, splits):
     training = make_training(config, splits.image_shape, splits.num_classes)
     state, _ = jax.jit(training.run)(hyperparameters(config), splits.train)
     evaluate = jax.jit(training.evaluate)
-    return [float(evaluate(state.params, split).loss) for split in (splits.validation, splits.test)]
+    return [float(evaluate(state.judged, split).loss) for split in (splits.validation, splits.test)]
 
 
 def test_combinations_are_every_value_with_every_seed():
@@ -34,7 +34,7 @@ def test_combinations_are_every_value_with_every_seed():
 @pytest.mark.parametrize(
     ("varied", "message"),
     [
-        ({"colour": ["red"]}, "cannot vary colour: known are activation, batch_size"),
+        ({"colour": ["red"]}, "cannot vary colour: known are activation, average, batch_size"),
         ({"learning_rate": [1.0, -1.0]}, r"learning_rate=-1.0: must be"),
         ({"batch_size": [10, 61]}, "batch_size=61 is larger than train_size=60"),
         ({"seed": [1]}, "cannot vary seed"),
@@ -57,17 +57,21 @@ def test_numbers_share_a_program_and_shapes_do_not():
         "init_scale": [0.5, 1.0],
     }
     configs = sweeps.combinations(CONFIG, varied, seeds=[0, 1])
-    assert sweeps.programs(configs) == [list(range(128))]
+    assert sweeps.by_program(configs) == [list(range(128))]
     structural = {"hidden": [(4,), (8,)], "batch_size": [5, 10], "epochs": [1, 2]}
-    programs = sweeps.programs(sweeps.combinations(CONFIG, structural, seeds=[0, 1, 2]))
+    programs = sweeps.by_program(sweeps.combinations(CONFIG, structural, seeds=[0, 1, 2]))
     assert [len(program) for program in programs] == [3] * 8
 
 
 @pytest.mark.parametrize("vectorised", [False, True])
-def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised):
+@pytest.mark.parametrize("hidden", [(8,), ("conv2/2", "max2")])
+def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised, hidden):
+    """Also where one uses terms that the other does not: there they change nothing."""
+    base = dataclasses.replace(CONFIG, hidden=hidden)
     other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
-    configs = [CONFIG, dataclasses.replace(CONFIG, learning_rate=0.3, **other)]
-    program = sweeps.make_sweep(CONFIG, splits, make_mesh(sweeps.LANES, 2), vectorised)
+    distorted = {"rotate": 10.0, "shift": 1.0, "thickness": 0.5, "average": 0.9}
+    configs = [base, dataclasses.replace(base, learning_rate=0.3, **other, **distorted)]
+    program = sweeps.make_sweep(base, splits, make_mesh(sweeps.LANES, 2), vectorised)
     outcome = program(sweeps.stack(configs), np.array([1, 1]), tuple(splits)[:3])
     assert len(set(np.asarray(outcome.test_loss).tolist())) == len(configs)
     for index, config in enumerate(configs):

@@ -3,6 +3,7 @@
 import random
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from digits_jax import Config, Dataset, hyperparameters, make_training
 from digits_jax.runs import checkpoints
 from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.history import Row
+from digits_jax.training import TrainState
 
 CONFIG = Config(train_size=60, hidden=(8,), learning_rate=0.1, epochs=9)
 IDENTITY = {"hidden": (8,), "seed": 0}
@@ -42,14 +44,18 @@ def save_epochs(directory, epochs, config=CONFIG, identity=IDENTITY):
     """Saves the initial state of `config` as if it were that of each of `epochs`."""
     training, template = training_of(config)
     state = training.init(hyperparameters(config))
-    with checkpoints.saving(directory, identity, epochs[0] - 1) as save:
-        for epoch in epochs:
-            save(Checkpoint(state._replace(step=np.int32(6 * epoch)), ROWS[:epoch]))
+    for epoch in epochs:
+        at_epoch = Checkpoint(state._replace(step=np.int32(6 * epoch)), ROWS[:epoch])
+        checkpoints.save(directory, identity, at_epoch)
     return template
 
 
 def epochs_in(directory):
-    return sorted(path.name for path in directory.iterdir())
+    return sorted(path.name.removesuffix(".safetensors") for path in directory.iterdir())
+
+
+def path_of(directory, epoch):
+    return directory / f"{epoch}.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -66,10 +72,8 @@ def test_a_state_comes_back_to_the_bit(tmp_path, train_set, settings):
     numbers = hyperparameters(config)
     epoch = jax.jit(training.epoch, donate_argnums=1)
     state, _ = epoch(numbers, training.init(numbers), train_set)
-    with checkpoints.saving(tmp_path, IDENTITY, 0) as save:
-        save(Checkpoint(state, ROWS[:1]))
-        # While that is saved, the next epoch writes over the memory of its state.
-        later, _ = epoch(numbers, state, train_set)
+    checkpoints.save(tmp_path, IDENTITY, Checkpoint(state, ROWS[:1]))
+    later, _ = epoch(numbers, state, train_set)  # writes over the memory of `state`
     restored, damaged = checkpoints.restore(tmp_path, IDENTITY, template)
     assert damaged == []
     assert restored.rows == ROWS[:1]
@@ -88,7 +92,7 @@ def test_the_last_three_are_kept(tmp_path):
 def test_what_was_never_saved_is_no_checkpoint(tmp_path):
     _, template = training_of(CONFIG)
     assert checkpoints.restore(tmp_path / "none", IDENTITY, template) == (None, [])
-    (tmp_path / "1.orbax-checkpoint-tmp").mkdir()  # of a process killed as it saved
+    (tmp_path / ".1.safetensors.123.half-written").touch()  # of a process killed as it saved
     assert checkpoints.restore(tmp_path, IDENTITY, template) == (None, [])
 
 
@@ -102,77 +106,113 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def largest_file(folder):
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return max(files, key=lambda path: path.stat().st_size)
+def flip_a_bit_of_the_history(path):
+    """So that what is read is JSON, and wrong."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"0.03333333333333333", b"0.03333333333333332", 1))
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit])
-@pytest.mark.parametrize("item", [checkpoints.STATE, checkpoints.METADATA])
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(tmp_path, damage, item):
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, flip_a_bit_of_the_history])
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(tmp_path, damage):
     template = save_epochs(tmp_path, [3, 4, 5])
-    damage(largest_file(tmp_path / "5" / item))
+    damage(path_of(tmp_path, 5))
     restored, damaged = checkpoints.restore(tmp_path, IDENTITY, template)
     assert restored.state.step == 24
     assert len(restored.rows) == 4
     [line] = damaged
-    assert line.startswith(f"{tmp_path / '5'} is damaged (")
-    # The run that goes on from there replaces it.
-    with checkpoints.saving(tmp_path, IDENTITY, 4):
-        assert epochs_in(tmp_path) == ["3", "4"]
+    assert line.startswith(f"{path_of(tmp_path, 5)} is damaged (")
+    assert line.endswith("): using the checkpoint before it")
+
+
+def test_a_run_that_went_on_before_a_damaged_checkpoint_removes_it(tmp_path):
+    save_epochs(tmp_path, [4, 5, 8, 9])
+    save_epochs(tmp_path, [6])
+    assert epochs_in(tmp_path) == ["5", "6"]
 
 
 def test_where_all_are_damaged_nothing_is_removed(tmp_path):
     template = save_epochs(tmp_path, [1, 2])
-    for epoch in ("1", "2"):
-        truncate(largest_file(tmp_path / epoch))
-    with pytest.raises(ValueError, match=r"every checkpoint in .* is damaged"):
+    for epoch in (1, 2):
+        truncate(path_of(tmp_path, epoch))
+    with pytest.raises(ValueError, match=r"no checkpoint in .* can be read"):
         checkpoints.restore(tmp_path, IDENTITY, template)
     assert epochs_in(tmp_path) == ["1", "2"]
 
 
-def test_whatever_is_damaged_the_state_is_right(tmp_path):
+def test_checkpoints_of_an_earlier_version_which_are_folders_are_not_passed_over(tmp_path):
+    (tmp_path / "4").mkdir()
+    with pytest.raises(ValueError, match=r"no checkpoint in .* can be read"):
+        checkpoints.restore(tmp_path, IDENTITY, training_of(CONFIG)[1])
+
+
+def test_whatever_is_damaged_the_one_before_it_is_used(tmp_path):
     template = save_epochs(tmp_path, [4, 5])
-    files = [path for path in (tmp_path / "5").rglob("*") if path.is_file()]
+    path = path_of(tmp_path, 5)
+    original = path.read_bytes()
     draw = random.Random(0)
-    noticed = 0
-    for trial in range(60):
-        path = draw.choice(files)
-        original = path.read_bytes()
+    for trial in range(300):
         content = bytearray(original)
-        at = draw.randrange(len(content)) if content else 0
+        at = draw.randrange(len(content))
         if draw.random() < 0.3:
-            path.unlink()
-        elif draw.random() < 0.3:
-            path.write_bytes(content[:at])
-        elif content:
+            content = content[:at]
+        else:
             content[at] ^= 1 << draw.randrange(8)
-            path.write_bytes(content)
-        restored, damaged = checkpoints.restore(tmp_path, IDENTITY, template)
-        assert restored.state.step == (24 if damaged else 30), (trial, path)
-        assert len(restored.rows) == (4 if damaged else 5), (trial, path)
-        noticed += len(damaged)
-        path.write_bytes(original)
-    assert 10 < noticed < 60
+        path.write_bytes(content)
+        restored, [line] = checkpoints.restore(tmp_path, IDENTITY, template)
+        assert "\n" not in line, (trial, line)
+        assert restored.state.step == 24, trial
+        assert len(restored.rows) == 4, trial
+
+
+def test_leaves_of_every_type_come_back(tmp_path):
+    key = jax.random.key(3)
+    state = TrainState(
+        params={"half": jnp.arange(5, dtype=jnp.bfloat16) / 3, "none": ()},
+        opt_state=(np.uint32([1, 2**32 - 1]), jax.random.split(key, 2), np.bool_([True, False])),
+        step=jnp.int32(7),
+        key=key,
+    )
+    checkpoints.save(tmp_path, IDENTITY, Checkpoint(state, ROWS[:1]))
+    template = jax.eval_shape(lambda: state)
+    restored, _ = checkpoints.restore(tmp_path, IDENTITY, template)
+    assert jax.tree.structure(restored.state) == jax.tree.structure(state)
+    for left, right in zip(*map(jax.tree.leaves, (restored.state, state)), strict=True):
+        assert left.dtype == right.dtype
+        assert (left == right).all()
+
+
+def test_a_checkpoint_that_lacks_a_setting_has_its_default(tmp_path):
+    template = save_epochs(tmp_path, [1])  # its identity names neither
+    restored, _ = checkpoints.restore(tmp_path, IDENTITY | {"momentum": 0.9}, template)
+    assert restored.state.step == 6
+    message = r"1.safetensors: of another run: momentum is 0.9 there, and 0.8 here"
+    with pytest.raises(ValueError, match=message):
+        checkpoints.restore(tmp_path, IDENTITY | {"momentum": 0.8}, template)
+
+
+def test_a_checkpoint_with_a_setting_of_a_later_version_is_refused(tmp_path):
+    template = save_epochs(tmp_path, [1], identity=IDENTITY | {"dropout": 0.4})
+    with pytest.raises(ValueError, match=r"this version knows no setting dropout, which is 0.4"):
+        checkpoints.restore(tmp_path, IDENTITY, template)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     save_epochs(tmp_path, [1])
     _, other = training_of(Config(train_size=60, hidden=(9,)))
-    message = r"1 is of another run: hidden is \[8\] there, and \[9\] in this run"
+    message = r"1.safetensors: of another run: hidden is \[8\] there, and \[9\] here"
     with pytest.raises(ValueError, match=message):
         checkpoints.restore(tmp_path, IDENTITY | {"hidden": (9,)}, other)
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    monkeypatch.setattr(checkpoints, "FORMAT", "checkpoint 2")
     template = save_epochs(tmp_path, [1])
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="1: format 2, this version reads 1"):
+    with pytest.raises(ValueError, match="format checkpoint 2, this version reads checkpoint 1"):
         checkpoints.restore(tmp_path, IDENTITY, template)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_os_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file: cannot save a checkpoint: "):
+    with pytest.raises(OSError, match=r"file'$"):
         save_epochs(tmp_path / "file", [1])

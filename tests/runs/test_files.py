@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from digits_jax.runs.files import write_atomically
 
 
@@ -29,6 +31,12 @@ def test_where_the_space_ends_the_earlier_file_stays(tmp_path):
         text=True,
     )
     assert process.returncode != 0
-    assert "OSError" in process.stderr
+    assert process.stderr.endswith(f"OSError: [Errno 27] File too large: '{path}'\n")
     assert path.read_bytes() == b"good"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path):
+    path = tmp_path / "no such folder" / "file"
+    with pytest.raises(FileNotFoundError, match=f"No such file or directory: '{path}'$"):
+        write_atomically(path, b"")

@@ -1,5 +1,9 @@
 """metrics.csv: whole lines, each epoch once."""
 
+import resource
+
+import pytest
+
 from digits_jax.runs.history import Row, appending
 
 ROWS = [Row(epoch, 10 * epoch, 0.5, 0.25, None, None, 0.1, 1e-6) for epoch in (1, 2, 3)]
@@ -19,3 +23,15 @@ def test_a_table_is_replaced_and_grows(tmp_path):
             "3,30,0.5,0.25,,,0.1,1e-06\n"
         )
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_the_space_ends_the_error_names_the_table(tmp_path):
+    path = tmp_path / "metrics.csv"
+    with appending(path, ROWS) as append:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+        try:
+            with pytest.raises(OSError, match=rf"File too large: '{path}'$"):
+                append(ROWS[2])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,5 +1,6 @@
 """Exported models: what comes back, and what a damaged file gets."""
 
+import dataclasses
 import pickle
 
 import jax
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digits_jax import Config, make_model
-from digits_jax.runs import model_file
+from digits_jax.runs import model_file, tensor_file
 
 CONFIG = Config(hidden=(5, 4), activation="gelu", seed=7)
 
@@ -91,8 +92,27 @@ def test_what_is_no_model_of_ours_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not a safetensors file"):
         model_file.load(path)
     path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}))
-    with pytest.raises(ValueError, match="not a model of digits_jax"):
+    with pytest.raises(ValueError, match="not one of digits_jax"):
         model_file.load(path)
     path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {"digits_jax": '{"format": 99}'}))
     with pytest.raises(ValueError, match="format 99, this version reads 1"):
+        model_file.load(path)
+
+
+def test_a_setting_that_its_version_did_not_have_is_at_default(path):
+    tensors, metadata = tensor_file.decode(path.read_bytes())
+    for name in ("label_smoothing", "clip_norm"):
+        del metadata["config"][name]
+    path.write_bytes(tensor_file.encode(tensors, metadata))
+    assert model_file.load(path).config == CONFIG
+    metadata["config"]["dropout"] = 0.4  # of a later version
+    path.write_bytes(tensor_file.encode(tensors, metadata))
+    with pytest.raises(ValueError, match="unknown settings: dropout"):
+        model_file.load(path)
+
+
+def test_parameters_of_another_network_are_refused(path, model):
+    model_file.save(path, model._replace(config=dataclasses.replace(CONFIG, hidden=(5, 3))))
+    message = r"layers.1.biases is \(4,\), and should be \(3,\)"
+    with pytest.raises(ValueError, match=message):
         model_file.load(path)

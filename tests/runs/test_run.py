@@ -1,5 +1,6 @@
 """A run in its directory: the files, the numbers in them, and one compilation."""
 
+import contextlib
 import csv
 import dataclasses
 import itertools
@@ -28,9 +29,15 @@ def read_metrics(directory):
         return list(csv.DictReader(file))
 
 
+def observing(see):
+    """An observer that is handed the row of each epoch."""
+    return contextlib.nullcontext(lambda epoch: see(epoch.row))
+
+
 def test_a_run_leaves_metrics_summary_and_model(tmp_path, splits):
     rows = []
-    summary = runs.train(CONFIG, splits, tmp_path, rows.append)
+    trained = runs.train(CONFIG, splits, tmp_path, [observing(rows.append)])
+    summary = runs.write_summary(tmp_path, trained, splits)
 
     assert json.loads((tmp_path / runs.SUMMARY_FILE).read_text()) == json.loads(json.dumps(summary))
     metrics = read_metrics(tmp_path)
@@ -75,7 +82,7 @@ def test_nothing_is_compiled_after_the_first_epoch(tmp_path, splits, caplog):
         compilations.append(sum("Compiling" in record.getMessage() for record in caplog.records))
 
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        runs.train(CONFIG, splits, tmp_path, count)
+        runs.train(CONFIG, splits, tmp_path, [observing(count)])
     assert compilations[0] > 0
     assert len(set(compilations)) == 1
 
@@ -121,7 +128,7 @@ def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, m
         assert len(read_metrics(broken)) == epoch
     checkpoint, _ = runs.restore(config, splits, broken)
     for _ in range(2):  # a checkpoint can be used twice
-        summary = runs.train(config, splits, broken, checkpoint=checkpoint)
+        trained = runs.train(config, splits, broken, checkpoint=checkpoint)
     models = [(directory / runs.MODEL_FILE).read_bytes() for directory in (unbroken, broken)]
     assert models[0] == models[1]
     columns = [name for name in runs.Row._fields if name != "seconds"]
@@ -131,6 +138,7 @@ def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, m
     ]
     assert tables[0] == tables[1]
     seconds = sum(float(row["seconds"]) for row in read_metrics(broken))
+    summary = runs.write_summary(broken, trained, splits)
     assert summary["train_seconds"] == pytest.approx(seconds, abs=1e-4)
 
 
@@ -179,7 +187,7 @@ def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     for name in (runs.FLAGS_FILE, runs.METRICS_FILE, runs.SUMMARY_FILE, runs.MODEL_FILE):
         (tmp_path / name).touch()
-        (tmp_path / f".{name}.123.tmp").touch()  # of a process killed as it wrote
+        (tmp_path / f".{name}.123.half-written").touch()  # of a process killed as it wrote
     (tmp_path / "events.out.tfevents.1.host").touch()
     for folder in (runs.CHECKPOINTS, runs.PROFILE):
         (tmp_path / folder / "1").mkdir(parents=True)

@@ -1,6 +1,7 @@
 """Event files, read by what their format says, without TensorFlow."""
 
 import builtins
+import contextlib
 import struct
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from digits_jax import Affine, Config, runs
-from digits_jax.runs import run, tensorboard
+from digits_jax.runs import tensorboard
 from digits_jax.runs.programs import compile_programs
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=3, learning_rate=1.0)
@@ -33,22 +34,26 @@ def scalars(events):
     }
 
 
-def test_events_hold_what_metrics_hold_and_norms_by_layer(tmp_path, splits, monkeypatch):
+def test_events_hold_what_metrics_hold_and_norms_by_layer(tmp_path, splits):
     programs = compile_programs(CONFIG, splits, gradient_norms=True)
-    monkeypatch.setattr(run, "compile_programs", lambda *args, **options: programs)
     rows = []
+
+    def observers(done):
+        seeing = contextlib.nullcontext(lambda epoch: rows.append(epoch.row))
+        return [seeing, tensorboard.writing(tmp_path, done)]
+
     asked = iter([False, False, False, True])
     with pytest.raises(runs.Stopped):
         runs.train(
             CONFIG,
             splits,
             tmp_path,
-            rows.append,
-            write_events=True,
+            observers(0),
+            programs=programs,
             should_stop=lambda: next(asked),
         )
     checkpoint, _ = runs.restore(CONFIG, splits, tmp_path)
-    runs.train(CONFIG, splits, tmp_path, rows.append, checkpoint=checkpoint, write_events=True)
+    runs.train(CONFIG, splits, tmp_path, observers(2), programs=programs, checkpoint=checkpoint)
 
     first, second = read_events(tmp_path)
     assert {event.step for event in first if event.summary.value} == {1, 2}

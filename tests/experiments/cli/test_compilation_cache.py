@@ -63,6 +63,7 @@ def test_without_a_folder_to_write_there_is_no_cache(start, tmp_path):
     finish(start("run"))
 
 
+@pytest.mark.slow
 def test_variables_of_jax_go_before(start, tmp_path):
     named, off = tmp_path / "named", tmp_path / "off"
     finish(start("a", JAX_COMPILATION_CACHE_DIR=str(named)))

@@ -24,7 +24,20 @@ def splits():
 
 @pytest.fixture(scope="session")
 def config():
-    return Config(train_size=60, validation_size=0, hidden=(7,), batch_size=6, epochs=1)
+    return Config(train_size=60, validation_size=0, hidden=("7",), batch_size=6, epochs=1)
+
+
+@pytest.fixture(scope="session")
+def convolutional(splits):
+    """Two convolutions, the second with a stride, and a pool, with the kinks of relu."""
+    config = Config(
+        train_size=60,
+        validation_size=0,
+        hidden=("conv3", "conv4/2", "max2", 5),
+        batch_size=6,
+        activation="relu",
+    )
+    return make_problem(config, splits)
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,21 @@ from experiments.sweeping import vary
 
 def test_values_are_parsed_by_the_type_of_their_field():
     varied = vary.parse(
-        ["hidden=10,30,128x64", "epochs=1,2", "activation=relu,tanh", "weight_decay=0,1e-3"], seed=0
+        ["hidden=10,30,128x64,8+6", "epochs=1,2", "activation=relu,tanh", "weight_decay=0,1e-3"],
+        seed=0,
     )
     assert varied == {
-        "hidden": [(10,), (30,), (128, 64)],
+        "hidden": [("10",), ("30",), ("128", "64"), ("8", "6")],
         "epochs": [1, 2],
         "activation": ["relu", "tanh"],
         "weight_decay": [0.0, 1e-3],
     }
+
+
+def test_an_x_inside_the_name_of_a_layer_does_not_part_layers():
+    (layers,) = vary.parse(["hidden=conv24x5/2+100,12x9"], seed=0).values()
+    assert layers == [("conv24x5/2", "100"), ("12", "9")]
+    assert list(map(vary.text, layers)) == ["conv24x5/2+100", "12x9"]
 
 
 def test_drawn_values_lie_in_their_interval_and_repeat():

@@ -1,0 +1,87 @@
+"""summary.json: what a run came to, how long it took, and on what; written last."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from digits_jax.config import Config
+from digits_jax.data.dataset import Splits
+from digits_jax.evaluation import Metrics
+from digits_jax.models import count_parameters
+from digits_jax.runs.history import Row
+from digits_jax.runs.model_file import TrainedModel
+from digits_jax.runs.programs import accuracy, decimal
+
+PACKAGES = ("digits_jax", "jax", "jaxlib", "optax", "numpy")
+
+
+class Trained(NamedTuple):
+    """What training gives: the model, every epoch's row, the test metrics, and seconds by name.
+
+    `seconds` are of one process: of compiling, of scoring validation and test images, of writing
+    the model.
+    """
+
+    model: TrainedModel
+    rows: tuple[Row, ...]
+    test: Metrics
+    seconds: Mapping[str, float]
+
+
+def summarise(
+    trained: Trained,
+    splits: Splits,
+    total_seconds: float,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """What summary.json holds.
+
+    In a run that was resumed, `train_seconds` is the sum over all epochs of metrics.csv; all other
+    times are of the last process alone.
+
+    Args:
+        trained: what `runs.train` gave.
+        splits: the data it had.
+        total_seconds: since the process began.
+        seconds: what came before training, by name.
+    """
+    config = trained.model.config
+    train_seconds = sum(row.seconds for row in trained.rows)
+    took = {
+        **seconds,
+        "compile_seconds": trained.seconds["compile"],
+        "train_seconds": train_seconds,
+        "evaluate_seconds": trained.seconds["evaluate"],
+        "write_seconds": trained.seconds["write"],
+        "total_seconds": total_seconds,
+    }
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "test_accuracy": accuracy(trained.test, splits.test),
+        "test_loss": decimal(trained.test.loss),
+        "test_errors": int(trained.test.errors),
+        "test_size": len(splits.test.labels),
+        "epochs": config.epochs,
+        "steps": config.total_steps,
+        "parameters": count_parameters(trained.model.params),
+        **{name: round(value, 4) for name, value in took.items()},
+        "images_per_second": round(config.total_steps * config.batch_size / train_seconds),
+        "device": jax.devices()[0].device_kind,
+        "versions": {"python": platform.python_version(), **versions},
+        "seed": config.seed,
+        "config": dataclasses.asdict(config),
+    }
+
+
+def is_of(path: Path, config: Config) -> bool:
+    """Whether `path` is the whole summary of a run of `config`."""
+    try:
+        return Config.from_dict(json.loads(path.read_text())["config"]) == config
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,74 @@
+"""What a sweep is to do, and where: checked before anything runs."""
+
+import contextlib
+import functools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from digits_jax import data, runs
+from digits_jax.config import Config
+from digits_jax.parallel import distributed, sweeps
+from digits_jax.parallel.distributed import Job
+from digits_jax.runs import directories
+from digits_jax.runs.files import write_atomically
+from experiments.cli import devices, flags, job, start
+from experiments.cli.flags import FLAGS
+from experiments.sweeping import figures, results, vary
+
+RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
+SCRIPT = start.Script("sweep", "sweep", (runs.FLAGS_FILE, RESULTS_FILE), flags=("seeds", "vary"))
+
+
+class Plan(NamedTuple):
+    """The runs of a sweep, and those that are finished, by their index.
+
+    In a job, process 0 alone has a directory. `chunk` is the runs that a device trains in one call,
+    `None` for auto.
+    """
+
+    directory: Path | None
+    varied: dict[str, list[Any]]
+    configs: list[Config]
+    chunk: int | None
+    finished: list[int]
+
+
+def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
+    """Checks all flags and data, and takes hold of the folder."""
+    directory = start.begin(SCRIPT, here)
+    devices.use_cpu_devices(auto=devices.cores())
+    base, chunk = flags.config(), _chunk(FLAGS.chunk)
+    varied = vary.parse(FLAGS.vary, base.seed)
+    seeds = range(base.seed, base.seed + FLAGS.seeds)
+    configs = sweeps.combinations(base, varied, seeds)
+    for indices in sweeps.by_program(configs):
+        job.check_same_data(here, load(configs[indices[0]]), indices[0])
+    finished: list[int] = []
+    if here.is_primary:
+        directory = directory or flags.workdir("sweep")
+        held.enter_context(directories.locked(directory))
+        if not FLAGS.resume:
+            files = (*SCRIPT.files, SUMMARY_FILE, *figures.PATTERNS)
+            directories.clear(directory, FLAGS.overwrite, files)
+            write_atomically(directory / runs.FLAGS_FILE, start.stored_flags(SCRIPT).encode())
+        columns = ("run", *varied, "seed", *results.OUTCOME_COLUMNS)
+        finished = list(results.read_or_make(directory / RESULTS_FILE, columns))
+    finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))
+    return Plan(directory, varied, configs, chunk, finished)
+
+
+def load(config: Config) -> data.Splits:
+    """The data of a run, read once for all runs that share it."""
+    return _load(**flags.data_settings(config))
+
+
+_load = functools.lru_cache(maxsize=2)(data.load)
+
+
+def _chunk(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"chunk={text}: expected auto or a whole number of at least 1")
+    return int(text)
