@@ -31,9 +31,8 @@ from digits_jax.runs import reading
 FOLDER = Path(__file__).parent / "page"
 # In the order in which they use each other.
 SCRIPTS = (
-    *("tensors", "activations", "layers", "losses", "network", "files", "normalise"),
-    *("elements", "mathematics", "pictures", "draw", "photo", "answer", "inside", "learn", "weight"),
-    *("train", "main"),
+    "tensors activations layers losses network files normalise elements mathematics pictures "
+    "draw photo answer inside learn weight train main"
 )
 # Images that a reader can pick, train on, and that are held out.
 SAMPLES, TRAIN, HELD_OUT = 50, 1000, 300
@@ -51,10 +50,10 @@ def make(sources: Sequence[Source]) -> str:
     first = sources[0].trained
     for source in sources[1:]:
         if source.trained[2:] != first[2:]:
-            raise ValueError(f"{source.name}: is for other images or classes than {sources[0].name}")
+            raise ValueError(f"{source.name} and {sources[0].name} are for different images")
     splits = data.load(**first.config.data_settings)
     if (splits.image_shape, splits.num_classes) != first[2:]:
-        raise ValueError(f"{sources[0].name}: is for other images or classes than its data set's")
+        raise ValueError(f"{sources[0].name}: is for other images than its data set now holds")
     # Where nothing was kept for validation, the end of the test file is held out.
     held_out = splits.validation if len(splits.validation.labels) else _last(splits.test, HELD_OUT)
     parts = [_first(splits.test, SAMPLES), _first(splits.train, TRAIN), _first(held_out, HELD_OUT)]
@@ -68,7 +67,7 @@ def make(sources: Sequence[Source]) -> str:
         "labels": np.concatenate([part.labels for part in parts]).tolist(),
         "images": _text(png(np.concatenate([part.images for part in parts]))),
     }
-    script = _short("\n".join((FOLDER / f"{name}.js").read_text("utf-8") for name in SCRIPTS))
+    script = _short("\n".join((FOLDER / f"{name}.js").read_text("utf-8") for name in SCRIPTS.split()))
     style = _short((FOLDER / "page.css").read_text("utf-8"))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
@@ -177,3 +176,9 @@ def _short(source: str) -> str:
 
 def _hash(element: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(element.encode()).digest()).decode()}'"
+
+
+USAGE = """\
+Open {path} in a browser, from the disk or from any host: draw, look inside, learn, train.
+digits.predict(pixels) and digits.gradient(pixels, label) in its console: {height} x {width} levels\
+"""

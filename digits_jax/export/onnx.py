@@ -33,7 +33,7 @@ def serialise(source: Source) -> bytes:
     height, width = trained.image_shape
     node = helper.make_node
     tensors = {
-        "levels": np.float32(255).reshape(()),
+        "levels": np.array(255, np.float32),
         "image_shape": np.array([-1, 1, height, width]),
     }
     nodes = [

@@ -48,6 +48,18 @@ def read(path: Path) -> Source:
     return Source(name, file.read_bytes(), model_file.load(file), measured)
 
 
+def shipped(name: str) -> Path:
+    """Where the model of that name is that comes with the library.
+
+    Raises:
+        ValueError: in one line, where there is none.
+    """
+    path = Path(__file__).parents[1] / "recognition" / "models" / f"{name}.safetensors"
+    if not path.is_file():
+        raise ValueError(f"model={name}: no model of that name comes with the library")
+    return path
+
+
 def class_names(source: Source) -> tuple[str, ...]:
     """As its data set names them; numbers where its files are not at hand."""
     settings = source.trained.config.data_settings
@@ -62,18 +74,13 @@ def class_names(source: Source) -> tuple[str, ...]:
 def card(source: Source) -> dict[str, str]:
     """What a reader of an exported model has to know: texts by name."""
     _, config, image_shape, num_classes = source.trained
-    measured = {
-        name: str(source.summary[name])
-        for name in ("test_accuracy", "test_size")
-        if name in source.summary
-    }
+    measured = [name for name in ("test_accuracy", "test_size") if name in source.summary]
     return {
         "network": describe(config.hidden, image_shape, num_classes),
         "class_names": json.dumps(class_names(source)),
         "config": json.dumps(dataclasses.asdict(config)),
         "outputs": LOSSES[config.loss].outputs,
-        **measured,
-    }
+    } | {name: str(source.summary[name]) for name in measured}
 
 
 def make_apply(

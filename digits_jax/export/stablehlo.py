@@ -16,7 +16,8 @@ def serialise(source: Source) -> bytes:
     from jax import export  # takes a moment to load
 
     (n,) = export.symbolic_shape("n")
-    images = jax.ShapeDtypeStruct((n, *source.trained.image_shape), jnp.uint8)
+    shape = (n, *source.trained.image_shape)
+    images = jax.ShapeDtypeStruct(shape, jnp.uint8)  # type: ignore[no-untyped-call]
     exported = export.export(jax.jit(make_apply(source)), platforms=PLATFORMS)(images)
     return bytes(exported.serialize())
 

@@ -30,9 +30,7 @@ def page(open_page, file):
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_those_of_jax(page, sources, splits, kind):
     images, model = splits.test.images[:200], sources[kind].model
-    expected = jax.jit(model.apply)(
-        sources[kind].trained.params, images.astype("f4") / 255
-    )
+    expected = jax.jit(model.apply)(sources[kind].trained.params, images.astype("f4") / 255)
     found = page.evaluate(PREDICT, [images.reshape(200, -1).tolist(), KINDS.index(kind)])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 

@@ -33,7 +33,7 @@ function setUpDrawing() {
         canvas.setPointerCapture(event.pointerId);
         stroke = { width: Number(find("pen").value), points: [place(event)] };
         sheetOfPaper.strokes.push(stroke);
-        if (sheetOfPaper.sample !== null) sheetOfPaper.sample = null;
+        sheetOfPaper.sample = null;
         move(event);
     });
     canvas.addEventListener("pointermove", (event) => stroke && move(event));
@@ -58,7 +58,7 @@ function setUpDrawing() {
     });
     find("samples").append(...Array.from({ length: content.sizes[0] }, (_, index) => {
         const label = content.class_names[content.labels[index]];
-        const shown = picture(imageAt(index), height, width, "", 255, inkColour());
+        const shown = inked(imageAt(index));
         shown.setAttribute("aria-hidden", "true");
         return button(shown, () => pickSample(index), {
             "aria-label": `Test image ${index + 1}: ${label}`, title: label,
@@ -79,12 +79,10 @@ function newSheet(background = null, sample = null) {
 
 function pickSample(index) {
     state.label = content.labels[index];
-    const [height, width] = content.image_shape;
-    newSheet(picture(imageAt(index), height, width, "", 255, inkColour()), index);
+    newSheet(inked(imageAt(index)), index);
 }
 
 function inkStroke(context, { width, points }) {
-    context.strokeStyle = `rgb(${inkColour()})`;
     context.lineWidth = width;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
@@ -93,7 +91,7 @@ function inkStroke(context, { width, points }) {
     context.stroke();
 }
 
-/** The whole sheet anew: after undo, clear, a photo, another colour scheme. */
+/** The whole sheet anew: after undo, clear, a photo. */
 function redraw() {
     const canvas = find("paper");
     const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -120,7 +118,7 @@ function look(drawing) {
         ? imageAt(sheetOfPaper.sample)
         : find("normalise").checked ? normalise(ink) : shrunk(ink, ...content.image_shape);
     state.sample = sheetOfPaper.sample;
-    paint(find("seen"), state.pixels, 255, inkColour());
+    paint(find("seen"), state.pixels, 255, INK);
     showAnswers();
     if (!drawing) showRest();
 }

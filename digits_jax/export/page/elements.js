@@ -77,4 +77,4 @@ function bars(names, label) {
 }
 
 /** The index of the largest value. */
-const argmax = (values) => values.indexOf(Math.max(...values));
+const argmax = (values) => values.reduce((best, value, k) => (value > values[best] ? k : best), 0);

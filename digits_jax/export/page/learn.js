@@ -103,7 +103,10 @@ function stepsOf(pass) {
                 return {
                     values, label: `Gradient of the weights of ${j + 1}`,
                     caption: n === L - 1 ? content.class_names[j] : String(j + 1),
-                    press: (y, x) => chooseWeight(n, j, index(y, x)),
+                    press(y, x) {
+                        chooseWeight(n, j, index(y, x));
+                        find("weight").scrollIntoView({ block: "nearest", behavior: "smooth" });
+                    },
                 };
             }), shapes[1], shapes[2]),
         ];
@@ -122,12 +125,15 @@ function showLearn() {
     find("step-content").replaceChildren(...show());
     learning.choose(state.label);
     learning.show(network.loss.probabilities(pass.logits.data), state.label);
-    find("loss").textContent = `C = ${written(pass.value, 4)}`;
+    find("loss").textContent = `Loss C = ${written(pass.value, 4)}` +
+        (learning.before === null ? "" : `, before the step ${written(learning.before, 4)}`);
+    learning.now = pass.value;
+    learning.before = null;
     find("step-undo").disabled = !current().undo.length;
     showWeight(pass);
 }
 
-const learning = {};
+const learning = { before: null };
 
 /** Steps against the gradient for this one picture. */
 function learn(times) {
@@ -138,6 +144,7 @@ function learn(times) {
         step(one.network, one.params, [image], [state.label], learningRate());
     }
     one.changes += times;
+    learning.before = learning.now;
     parametersChanged();
 }
 

@@ -22,9 +22,7 @@ function showRest() {
 }
 
 function parametersChanged() {
-    find("restore").disabled = current().changes === 0;
-    find("changes").textContent = current().changes
-        ? "Parameters changed on this page." : "Parameters as the run left them.";
+    find("restore").hidden = current().changes === 0;
     showAnswers();
     showRest();
     showUnits();
@@ -60,6 +58,17 @@ globalThis.digits = {
     pixels: () => Array.from(state.pixels),
 };
 
+/** The sample that the network reads right with the greatest loss: it has something to learn. */
+function telling() {
+    const { network, params } = current();
+    const losses = Array.from({ length: content.sizes[0] }, (_, index) => {
+        const z = forward(network, params, scalePixels(imageAt(index), network)).at(-1).data;
+        const label = content.labels[index];
+        return argmax(z) === label ? network.loss.function(z, label) : 0;
+    });
+    return argmax(losses);
+}
+
 if (state.networks.length < 2) find("network").closest("label").hidden = true;
 find("network").append(...state.networks.map(({ about }, index) =>
     element("option", { value: index }, `${about.name}: ${about.description}`)));
@@ -68,8 +77,8 @@ find("restore").addEventListener("click", () => startFrom("run"));
 find("about").replaceChildren(...state.networks.map(({ about }) => quiet(
     `${about.name}: ${about.description}, ${about.config.activation}, loss ${about.config.loss}` +
     (about.test_accuracy ? `, ${(100 * about.test_accuracy).toFixed(2)} % of the test images right` : ""))));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
 for (const setUp of [setUpDrawing, setUpAnswers, setUpInside, setUpLearn, setUpWeight, setUpTrain]) setUp();
-pickSample(0);
+pickSample(telling());
 chooseNetwork(0);
+chooseGreatest();
 document.body.dataset.ready = "true";

@@ -21,7 +21,7 @@ async function readPhoto(file) {
     const ink = digitIn(greyOf(data, height, width));
     context.clearRect(0, 0, canvas.width, canvas.height);
     const [left, top] = [(paper.width - width) >> 1, (paper.height - height) >> 1];
-    context.drawImage(picture(ink.data, height, width, "", 1, inkColour()), left, top);
+    context.drawImage(picture(ink.data, height, width, "", 1, INK), left, top);
     find("said").textContent = "";
     newSheet(canvas);
 }

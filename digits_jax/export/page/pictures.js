@@ -2,9 +2,7 @@
 
 const POSITIVE = [240, 120, 0];
 const NEGATIVE = [47, 125, 246];
-
-/** The colour of text, in the scheme that the reader has. */
-const inkColour = () => getComputedStyle(document.body).color.match(/[\d.]+/g).slice(0, 3);
+const INK = [0, 0, 0]; // the style sheet inverts it on a dark ground
 
 /** The largest size of any value, 1e-30 where all are 0. */
 const extent = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
@@ -25,6 +23,13 @@ function picture(values, height, width, label, most, colour) {
     const canvas = element("canvas", { width, height, role: "img", "aria-label": label });
     paint(canvas, values, most, colour);
     return canvas;
+}
+
+/** A picture of grey levels. */
+function inked(values, label = "") {
+    const made = picture(values, ...content.image_shape, label, 255, INK);
+    made.classList.add("ink");
+    return made;
 }
 
 /** Several pictures of one scale, each with a caption: channels, kernels, units. */

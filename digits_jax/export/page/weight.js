@@ -7,6 +7,16 @@ function chooseWeight(n, j, k) {
     showLearn();
 }
 
+/** The weight of the first layer that this picture has most to say about. */
+function chooseGreatest() {
+    const { network, params } = current();
+    const { l } = affineLayers(network)[0];
+    const { grads } = manual(network, params, scalePixels(state.pixels, network), state.label);
+    const { data, shape } = grads[l].weights;
+    const most = argmax(data.map(Math.abs));
+    chooseWeight(0, Math.floor(most / shape[1]), most % shape[1]);
+}
+
 /** What jax.grad gave for this weight; null for other pictures, labels or parameters. */
 function jaxGradient({ n, j, k }, kind) {
     const { gradients, changes } = current();
