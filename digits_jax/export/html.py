@@ -67,8 +67,8 @@ def make(sources: Sequence[Source]) -> str:
         "labels": np.concatenate([part.labels for part in parts]).tolist(),
         "images": _text(png(np.concatenate([part.images for part in parts]))),
     }
-    script = _short("\n".join((FOLDER / f"{name}.js").read_text("utf-8") for name in SCRIPTS.split()))
-    style = _short((FOLDER / "page.css").read_text("utf-8"))
+    script = "\n".join(_short(f"{name}.js") for name in SCRIPTS.split())
+    style = _short("page.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
@@ -169,9 +169,9 @@ def _text(content: bytes) -> str:
     return base64.b85encode(content).decode().replace("<", ",")
 
 
-def _short(source: str) -> str:
-    """Without indentation and the comments between functions."""
-    return re.sub(r"(?ms)^\s*/\*\*.*?\*/\n|^ +", "", source)
+def _short(name: str) -> str:
+    """A file of the page without indentation and the comments between functions."""
+    return re.sub(r"(?ms)^\s*/\*\*.*?\*/\n|^ +", "", (FOLDER / name).read_text("utf-8"))
 
 
 def _hash(element: str) -> str:

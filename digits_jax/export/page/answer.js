@@ -26,8 +26,7 @@ function showAnswers() {
         show(shares, empty ? null : best);
         say(said, empty ? "–" : sure ? name : "?");
         say(note, empty ? "Nothing is drawn yet."
-            : sure ? `${percent(shares[best])}, and it answers from ${percent(about.threshold)} on`
-            : `perhaps ${name}: ${percent(shares[best])}; it answers from ` +
-                `${percent(about.threshold)} on`);
+            : `${sure ? "" : `Perhaps ${name}: `}${percent(shares[best])}; ` +
+                `below ${percent(about.threshold)} it says ?`);
     });
 }

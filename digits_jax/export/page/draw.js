@@ -39,7 +39,7 @@ function setUpDrawing() {
     canvas.addEventListener("pointermove", (event) => stroke && move(event));
     for (const end of ["pointerup", "pointercancel"]) {
         canvas.addEventListener(end, () => {
-            if (stroke) look(false);
+            if (stroke) redraw(); // one line, where its parts overlapped while it was drawn
             stroke = null;
         });
     }

@@ -31,7 +31,7 @@ function showInside() {
                 quiet("Each kernel, one square for each channel that it sees; below, its map after " +
                     `${affine.activation}: where in the picture it found what it looks for.`),
                 element("div", { class: "pictures kernels" }, ...kernels.map((o) => {
-                    const [values, height, width] = kernelPicture(rowOf(params[l].weights, o), size);
+                    const [values, height, width] = weightPicture(network, l, rowOf(params[l].weights, o));
                     return element("figure", {},
                         picture(values, height, width, `Kernel ${o + 1}`, most),
                         picture(channel(outputs, o), outputs.shape[1], outputs.shape[2],
@@ -44,7 +44,8 @@ function showInside() {
             return [
                 heading(`Layer ${n + 1}: ${outputs.shape[0]} units`),
                 quiet("Of each unit: its weights, its weights times the picture, and what it adds " +
-                    "to each class. Orange is positive, blue negative. Press one for its numbers."),
+                    `to each class, ${content.class_names[0]} to ${content.class_names.at(-1)}. Orange is ` +
+                    "positive, blue negative. Press one for its numbers."),
                 element("div", { class: "units" },
                     ...Array.from(outputs.data, (_, j) => unitCard(j, affine, inputs))),
             ];

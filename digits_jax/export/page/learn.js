@@ -94,10 +94,11 @@ function stepsOf(pass) {
         const shapes = weightPicture(network, l, rowOf(gradient, 0));
         return [
             formula(isMaps(affine[n])
-                ? `frac{∂C}{∂W^${n + 1}} = ∑_{places} δ^${n + 1} {(patch of ${before})}^T`
+                ? `frac{∂C}{∂W^${n + 1}} = ∑_{places} δ^${n + 1} {(patch)}^T`
                 : `frac{∂C}{∂W^${n + 1}} = δ^${n + 1} {(${before})}^T`),
-            quiet("The gradient of each output's weights: a step goes against it, so that blue " +
-                "weights grow and orange ones shrink. Press a pixel to take that weight apart below."),
+            quiet("The gradient of each output's weights, all of one scale: a step goes against " +
+                "it, so that blue weights grow and orange ones shrink. Press a pixel to take that " +
+                "weight's derivative apart."),
             pictures(Array.from({ length: gradient.shape[0] }, (_, j) => {
                 const [values, , , index] = weightPicture(network, l, rowOf(gradient, j));
                 return {

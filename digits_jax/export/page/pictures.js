@@ -34,7 +34,8 @@ function inked(values, label = "") {
 
 /** Several pictures of one scale, each with a caption: channels, kernels, units. */
 function pictures(list, height, width, most = Math.max(...list.map((p) => extent(p.values)))) {
-    return element("div", { class: "pictures" }, ...list.map(({ values, label, caption, press }) => {
+    const kind = width > 3 * height ? "pictures rows" : "pictures";
+    return element("div", { class: kind }, ...list.map(({ values, label, caption, press }) => {
         const made = picture(values, height, width, label, most);
         if (press) {
             made.classList.add("pressable");
@@ -70,31 +71,21 @@ const maps = (a, what) => pictures(
 /** The row of a matrix. @param {Tensor} a */
 const rowOf = (a, j) => a.data.subarray(j * a.shape[1], (j + 1) * a.shape[1]);
 
-/** The weights of a kernel [(i, j, channel)] as pictures side by side: [size, channels * size]. */
-function kernelPicture(row, size) {
-    const channels = row.length / (size * size);
-    const width = channels * size;
-    return [row.map((_, index) => {
-        const [i, x] = [Math.floor(index / width), index % width];
-        return row[(i * size + (x % size)) * channels + Math.floor(x / size)];
-    }), size, width];
-}
-
 /**
- * One picture an output of a layer's weights or their gradient, in the shape that they look at:
- * [values, height, width], and from a place in it to the weight's index in the row.
+ * The weights of an output, or their gradient, in the shape of what they look at, channels side by
+ * side: [values, height, width], and from a place in the picture to the weight's index in the row.
  */
 function weightPicture(network, l, row) {
-    const layer = network.layers[l];
-    if (layer.kind === "convolution") {
-        const { size } = layer.numbers;
-        const channels = row.length / (size * size);
-        return [...kernelPicture(row, size),
-            (i, x) => (i * size + (x % size)) * channels + Math.floor(x / size)];
-    }
-    const seen = network.layers[l - 1]?.kind === "flatten" ? network.shapes[l - 1] : [1, 1, row.length];
-    const [channels, height, width] = seen;
-    if (channels === 1) return [row, height, width, (y, x) => y * width + x];
-    // Channels one below the other.
-    return [row, channels * height, width, (y, x) => y * width + x];
+    const { kind, numbers } = network.layers[l];
+    const flat = network.layers[l - 1]?.kind !== "flatten";
+    const [channels, height, width] = kind === "convolution"
+        ? [row.length / numbers.size ** 2, numbers.size, numbers.size]
+        : flat ? [1, 1, row.length] : network.shapes[l - 1];
+    const index = (y, x) => {
+        const [c, i] = [Math.floor(x / width), y * width + (x % width)];
+        return kind === "convolution" ? i * channels + c : c * height * width + i;
+    };
+    const across = channels * width;
+    const values = row.map((_, n) => row[index(Math.floor(n / across), n % across)]);
+    return [values, height, across, index];
 }

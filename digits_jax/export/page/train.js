@@ -34,7 +34,7 @@ function score() {
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
-/** One pass over the training images; pictures follow while it runs. False where it was stopped. */
+/** One pass over the training images; pictures follow while it runs. */
 async function epoch() {
     const one = current();
     const { train } = parts();
@@ -47,7 +47,8 @@ async function epoch() {
             batch.map((i) => content.labels[i]), Number(find("train-rate").value));
         if (performance.now() - drawn > 40) {
             showUnits();
-            find("train-said").textContent = `Epoch ${training.history.length}: ${start + size} of ${order.length} images`;
+            find("train-said").textContent =
+                `Epoch ${training.history.length}: ${start + size} of ${order.length} images`;
             await nextFrame();
             if (!training.running) return;
             drawn = performance.now();
@@ -75,7 +76,9 @@ async function train(epochs) {
 /** While it trains, nothing else changes the parameters. */
 function lockTraining() {
     const { running } = training;
-    for (const id of ["train-one", "train-ten", "start", "network", "step-one", "step-ten", "step-undo", "restore"]) {
+    const changing = ["train-one", "train-ten", "start", "network", "step-one", "step-ten",
+        "step-undo", "restore"];
+    for (const id of changing) {
         find(id).disabled = running;
     }
     find("train-stop").disabled = !running;
@@ -122,20 +125,23 @@ function showUnits() {
 function showCurves() {
     const { history } = training;
     const { loss, accuracy } = history.at(-1);
-    const zeros = current().params.every((p) => !p || p.weights.data.every((w, i, all) => w === all[i % p.weights.shape[1]]));
+    const { weights } = current().params.find(Boolean);
+    const alike = weights.data.every((w, i, all) => w === all[i % weights.shape[1]]);
     say(find("train-said"), `After ${history.length - 1} epochs: loss ${written(loss)}, accuracy ` +
-        `${percent(accuracy)} on ${content.sizes[2]} images held out.` + (zeros
-        ? " From zeros all units of a layer stay equal: each gets the same gradient." : ""));
-    curve(find("loss-curve"), history.map((point) => point.loss), 0, Math.max(...history.map((p) => p.loss)), "loss", written);
-    curve(find("accuracy-curve"), history.map((point) => point.accuracy), 0, 1, "accuracy", percent);
+        `${percent(accuracy)} on ${content.sizes[2]} images held out.` + (alike
+        ? " All units of a layer are alike: each gets the same gradient, and they stay so." : ""));
+    const losses = history.map((point) => point.loss);
+    curve(find("loss-curve"), losses, extent(losses), "loss", written);
+    curve(find("accuracy-curve"), history.map((point) => point.accuracy), 1, "accuracy", percent);
+    find("loss-most").textContent = written(extent(losses));
     showUnits();
 }
 
-/** A line through the epochs, as SVG. */
-function curve(svg, values, low, high, name, text) {
+/** A line through the epochs, from 0 to `most`, as SVG. */
+function curve(svg, values, most, name, text) {
     const [width, height, margin] = [300, 140, 8];
     const x = (n) => margin + ((width - 2 * margin) * n) / Math.max(values.length - 1, 1);
-    const y = (value) => height - margin - ((height - 2 * margin) * (value - low)) / (high - low || 1);
+    const y = (value) => height - margin - ((height - 2 * margin) * value) / most;
     const made = (tag, attributes) => {
         const shape = document.createElementNS("http://www.w3.org/2000/svg", tag);
         for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);

@@ -93,7 +93,9 @@ function showWeight(pass) {
             return [m + 2 === affine.length ? content.class_names[i] : i + 1, w_i, d, w_i * d];
         });
         return [
-            formula(`δ_{${unit + 1}}^${m + 1} = ( ∑_i w_{i,${unit + 1}}^${m + 2} δ_i^${m + 2} ) ${ACTIVATIONS[kind].name}' ( z_{${unit + 1}}^${m + 1} ) = "${written(back, 4)}" × "${written(slope, 4)}" = "${written(back * slope, 4)}"`),
+            formula(`δ_{${unit + 1}}^${m + 1} = ( ∑_i w_{i,${unit + 1}}^${m + 2} δ_i^${m + 2} ) ` +
+                `${ACTIVATIONS[kind].name}' ( z_{${unit + 1}}^${m + 1} )`),
+            formula(`= "${written(back, 4)}" × "${written(slope, 4)}" = "${written(back * slope, 4)}"`),
             element("details", {}, element("summary", {}, `The sum over layer ${m + 2}`),
                 table(`What unit ${unit + 1} is told by each unit that it feeds`, ["i", "w", "δ", "w δ"], terms)),
         ];
