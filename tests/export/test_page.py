@@ -95,7 +95,7 @@ def test_a_step_and_its_undoing_are_those_of_jax(open_page, file, sources, split
 
 def number(text):
     """A number as the page writes it."""
-    digits = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
+    digits = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")  # noqa: RUF001
     return float(text.replace("·10", "e").translate(digits))
 
 
@@ -137,7 +137,7 @@ def pixels(page):
 def test_what_the_mouse_draws_is_centred_undone_and_cleared(page):
     page.get_by_role("button", name="Clear").click()
     assert not pixels(page).any()
-    assert page.get_by_role("status", name="Answer of classic").text_content() == "–"
+    assert page.get_by_role("status", name="Answer of classic").text_content() == "\N{EN DASH}"
     drag(page, [(0.2, 0.1), (0.2, 0.6)])
     one = pixels(page)
     assert np.ptp(np.flatnonzero(one.any(1))) + 1 == 20  # rows
@@ -152,6 +152,33 @@ def test_what_the_mouse_draws_is_centred_undone_and_cleared(page):
     page.get_by_role("checkbox", name="Size and place like MNIST").check()
     page.get_by_role("button", name="Clear").click()
     assert not pixels(page).any()
+
+
+def drawings(count=24):
+    """Strokes of all widths and sizes anywhere on a sheet, hard and blurred; rows of ink."""
+    import PIL.Image
+    import PIL.ImageDraw
+    from scipy import ndimage
+
+    rng = np.random.default_rng(7)
+    for number in range(count):
+        sheet = PIL.Image.new("L", (200, 200))
+        size, corner = rng.uniform(15, 150), rng.uniform(5, 45, 2)
+        points = [tuple(corner + rng.uniform(0, size, 2)) for _ in range(4)]
+        width = int(rng.integers(1, 12))
+        PIL.ImageDraw.Draw(sheet).line(points, fill=int(rng.integers(60, 256)), width=width)
+        ink = np.asarray(sheet)
+        yield ndimage.gaussian_filter(ink, 1) if number % 2 else ink
+
+
+def test_a_drawing_is_made_like_mnist_as_recognition_does(page, splits):
+    reason = "no recognition in this version"
+    module = pytest.importorskip("digits_jax.recognition.normalise", reason=reason)
+    for ink in (*drawings(), *splits.test.images[:10]):
+        found = page.evaluate("(rows) => digits.normalise(rows)", ink.tolist())
+        expected = module.normalise(ink).ravel().astype(int)
+        assert expected.max() == 255
+        assert abs(np.array(found) - expected).max() <= 1
 
 
 def test_a_finger_draws_on_a_phone_and_the_page_does_not_scroll(open_page, file):
