@@ -220,6 +220,7 @@ def parse(words: Sequence[str | int]) -> list[Layer]:
                 break
         else:
             raise ValueError(f"{word!r} is no layer: expected {GRAMMAR}")
-        if network[-1].kind != "dense" and "dense" in (layer.kind for layer in network):
+        looks = "size" in dict(network[-1].numbers)  # through a window
+        if looks and "dense" in (layer.kind for layer in network):
             raise ValueError(f"{word} needs an image, and comes after a dense layer")
     return network
