@@ -111,7 +111,7 @@ function inkOf(canvas) {
     return ink;
 }
 
-/** What the network gets of the sheet. `drawing`: while the pen is down, only the answer follows. */
+/** What the network gets of the sheet. While the pen is down, only the answer follows. */
 function look(drawing) {
     const ink = sheetOfPaper.sample === null && inkOf(find("paper"));
     state.pixels = !ink

@@ -20,7 +20,7 @@ const paragraph = (...children) => element("p", {}, ...children);
 const quiet = (...children) => element("p", { class: "quiet" }, ...children);
 const heading = (text) => element("h3", {}, text);
 
-const SUPERSCRIPTS = { "-": "⁻", ...Object.fromEntries([..."⁰¹²³⁴⁵⁶⁷⁸⁹"].entries()) };
+const SUPERSCRIPTS = { "-": "⁻", "+": "", ...[..."⁰¹²³⁴⁵⁶⁷⁸⁹"] };
 
 /** A number with so many digits: 0.0123, −4.56, 7.89·10⁻⁵. */
 function written(x, digits = 3) {
@@ -29,7 +29,7 @@ function written(x, digits = 3) {
     const size = Math.abs(x);
     if (size >= 1e-3 && size < 1e5) return x.toPrecision(digits).replace("-", "−");
     const [factor, power] = x.toExponential(digits - 1).split("e");
-    const raised = power.replace("+", "").replace(/./g, (sign) => SUPERSCRIPTS[sign]);
+    const raised = power.replace(/./g, (sign) => SUPERSCRIPTS[sign]);
     return `${factor.replace("-", "−")}·10${raised}`;
 }
 

@@ -1,6 +1,7 @@
 /** Reading what the page carries: base 85, safetensors, PNG. */
 
-const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" +
+    "!#$%&()*+-;,=>?@^_`{|}~";
 
 /** Four bytes for every five digits of base 85; the last may be fewer. @param {string} text */
 function bytesOf(text) {
@@ -9,7 +10,7 @@ function bytesOf(text) {
     const view = new DataView(new ArrayBuffer(4 * groups));
     for (let group = 0; group < groups; group++) {
         let number = 0;
-        for (let n = 5 * group; n < 5 * group + 5; n++) number = 85 * number + (value[text[n]] ?? 84);
+        for (let n = 0; n < 5; n++) number = 85 * number + (value[text[5 * group + n]] ?? 84);
         view.setUint32(4 * group, number);
     }
     return new Uint8Array(view.buffer).slice(0, Math.floor((text.length * 4) / 5));

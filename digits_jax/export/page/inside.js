@@ -28,12 +28,12 @@ function showInside() {
             const most = extent(params[l].weights.data);
             return [
                 heading(`Layer ${n + 1}: ${outputs.shape[0]} kernels of ${size} × ${size}`),
-                quiet("Each kernel, one square for each channel that it sees; below, its map after " +
-                    `${affine.activation}: where in the picture it found what it looks for.`),
+                quiet("Each kernel, a square for each channel that it sees; below, its map after " +
+                    `${affine.activation}: where it found what it looks for.`),
                 element("div", { class: "pictures kernels" }, ...kernels.map((o) => {
-                    const [values, height, width] = weightPicture(network, l, rowOf(params[l].weights, o));
+                    const shown = weightPicture(network, l, rowOf(params[l].weights, o));
                     return element("figure", {},
-                        picture(values, height, width, `Kernel ${o + 1}`, most),
+                        picture(...shown.slice(0, 3), `Kernel ${o + 1}`, most),
                         picture(channel(outputs, o), outputs.shape[1], outputs.shape[2],
                             `Feature map ${o + 1}`, extent(outputs.data)),
                         element("figcaption", {}, String(o + 1)));
@@ -43,9 +43,10 @@ function showInside() {
         if (l === 1 && network.layers[0].kind === "flatten") {
             return [
                 heading(`Layer ${n + 1}: ${outputs.shape[0]} units`),
-                quiet("Of each unit: its weights, its weights times the picture, and what it adds " +
-                    `to each class, ${content.class_names[0]} to ${content.class_names.at(-1)}. Orange is ` +
-                    "positive, blue negative. Press one for its numbers."),
+                quiet("Of each unit: its weights, its weights times the picture, and below what it " +
+                    `adds to each class, ${content.class_names[0]} to ` +
+                    `${content.class_names.at(-1)}. Orange is positive, blue negative. ` +
+                    "Press one for its numbers."),
                 element("div", { class: "units" },
                     ...Array.from(outputs.data, (_, j) => unitCard(j, affine, inputs))),
             ];
@@ -67,12 +68,18 @@ function unitCard(j, { l, activation: kind }, inputs) {
     const [z, a] = [inputs[l + 1].data[j], inputs[l + 2].data[j]];
     const next = params[l + 2].weights;
     const last = l + 3 === network.layers.length;
-    const adds = Float64Array.from({ length: next.shape[0] }, (_, k) => next.data[k * next.shape[1] + j] * a);
-    const card = element("div", { class: "unit" }, button("", () => {
+    const from = Float64Array.from({ length: next.shape[0] }, (_, k) =>
+        next.data[k * next.shape[1] + j]);
+    const adds = from.map((w) => w * a);
+    const press = () => {
         openUnit = openUnit === j ? null : j;
         showInside();
         find(`unit-${j}`).focus();
-    }, { id: `unit-${j}`, "aria-label": `Unit ${j + 1}`, "aria-expanded": String(openUnit === j) }));
+    };
+    const about = {
+        id: `unit-${j}`, "aria-label": `Unit ${j + 1}`, "aria-expanded": String(openUnit === j),
+    };
+    const card = element("div", { class: "unit" }, button("", press, about));
     card.firstChild.append(
         picture(weights, height, width, "weights"),
         picture(seen, height, width, "weights times the picture"),
@@ -80,12 +87,14 @@ function unitCard(j, { l, activation: kind }, inputs) {
         element("span", {}, `${j + 1}: a = ${written(a)}`));
     if (openUnit === j) {
         card.classList.add("open");
+        const b = params[l].biases.data[j];
         card.append(
-            formula(`z_{${j + 1}} = ∑_k w_{${j + 1},k} x_k + b_{${j + 1}} = "${written(z - params[l].biases.data[j])}" + "${written(params[l].biases.data[j])}" = "${written(z)}"`),
+            formula(`z_{${j + 1}} = ∑_k w_{${j + 1},k} x_k + b_{${j + 1}}`),
+            formula(`= "${written(z - b)}" + "${written(b)}" = "${written(z)}"`),
             formula(`a_{${j + 1}} = ${ACTIVATIONS[kind].name} ( z_{${j + 1}} ) = "${written(a)}"`));
         if (last) {
             card.append(table("What it adds to each class", ["class", "weight w", "w · a"],
-                Array.from(adds, (added, k) => [content.class_names[k], added / a, added])));
+                Array.from(adds, (added, k) => [content.class_names[k], from[k], added])));
         }
     }
     return card;
@@ -95,7 +104,8 @@ function unitCard(j, { l, activation: kind }, inputs) {
 function showPixels(inputs) {
     const { network, params } = current();
     const logits = inputs.at(-1);
-    const k = find("pixels-class").value === "" ? argmax(logits.data) : Number(find("pixels-class").value);
+    const asked = find("pixels-class").value;
+    const k = asked === "" ? argmax(logits.data) : Number(asked);
     const { deltas } = backward(network, params, inputs, map(logits, (_, i) => oneHot(k, i)));
     paint(find("pixel-gradient"), deltas[0].data);
     find("pixel-gradient").setAttribute("aria-label",

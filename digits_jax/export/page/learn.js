@@ -3,14 +3,14 @@
 let stepShown = 0;
 
 /** A vector's values unit by unit, or maps as pictures. @param {Object<string, Tensor>} columns */
-function valuesOf(caption, columns) {
-    const [first] = Object.values(columns);
-    if (first.shape.length > 1) {
+function valuesOf(caption, columns, names = null) {
+    const vectors = Object.values(columns);
+    if (vectors[0].shape.length > 1) {
         return Object.entries(columns).flatMap(([name, a]) => [formula(name), maps(a, caption)]);
     }
-    const names = first.data.length === content.class_names.length ? content.class_names : null;
-    return [table(caption, [names ? "class" : "unit", ...Object.keys(columns).map((name) => formula(name))],
-        Array.from(first.data, (_, j) => [names?.[j] ?? j + 1, ...Object.values(columns).map((a) => a.data[j])]))];
+    const head = [names ? "class" : "unit", ...Object.keys(columns).map((name) => formula(name))];
+    return [table(caption, head, Array.from(vectors[0].data, (_, j) =>
+        [names?.[j] ?? j + 1, ...vectors.map((a) => a.data[j])]))];
 }
 
 const vector = (data) => ({ shape: [data.length], data });
@@ -22,6 +22,7 @@ function stepsOf(pass) {
     const L = affine.length;
     const { formulas, outputs } = network.loss;
     const last = (text) => text.replaceAll("^L", `^${L}`);
+    const namesOf = (n) => (n === L - 1 ? content.class_names : null);
     const isMaps = ({ layer }) => layer.kind === "convolution";
     const steps = affine.map((one, n) => ({
         title: `Forward: layer ${n + 1}`,
@@ -31,10 +32,11 @@ function stepsOf(pass) {
             const a = output ? vector(outputs(z.data)) : pass.inputs[activated(one)];
             const before = n ? `a^${n}` : "x";
             return [
-                formula(`z^${n + 1} = W^${n + 1} ${isMaps(one) ? `∗ ${before}` : before} + b^${n + 1}`),
+                formula(`z^${n + 1} = W^${n + 1} ${isMaps(one) ? "∗" : ""} ${before} + b^${n + 1}`),
                 formula(output ? last(formulas.outputs)
                     : `a^${n + 1} = ${ACTIVATIONS[one.activation].name} ( z^${n + 1} )`),
-                ...valuesOf(`Layer ${n + 1}`, { [`z^${n + 1}`]: z, [`a^${n + 1}`]: a }),
+                ...valuesOf(`Layer ${n + 1}`, { [`z^${n + 1}`]: z, [`a^${n + 1}`]: a },
+                    namesOf(n)),
             ];
         },
     }));
@@ -49,11 +51,13 @@ function stepsOf(pass) {
                 [`a^${L}`]: vector(outputs(pass.logits.data)),
                 y: map(pass.logits, (_, k) => oneHot(state.label, k)),
                 [`δ^${L}`]: delta(L - 1),
-            }),
+            }, content.class_names),
         ],
     });
     for (let n = L - 1; n >= 0; n--) {
-        if (n < L - 1) steps.push({ title: `BP2: the error of layer ${n + 1}`, show: () => errorStep(n) });
+        if (n < L - 1) {
+            steps.push({ title: `BP2: the error of layer ${n + 1}`, show: () => errorStep(n) });
+        }
         steps.push({
             title: `BP3: biases of layer ${n + 1}`,
             show: () => [
@@ -62,7 +66,7 @@ function stepsOf(pass) {
                 ...valuesOf(`Biases of layer ${n + 1}`, {
                     [`b^${n + 1}`]: params[affine[n].l].biases,
                     [`frac{∂C}{∂b^${n + 1}}`]: pass.grads[affine[n].l].biases,
-                }),
+                }, namesOf(n)),
             ],
         }, { title: `BP4: weights of layer ${n + 1}`, show: () => weightsStep(n) });
     }
@@ -70,18 +74,19 @@ function stepsOf(pass) {
 
     function errorStep(n) {
         const { l, activation: kind } = affine[n];
+        const f = ACTIVATIONS[kind];
         const through = network.layers.slice(l + 2, affine[n + 1].l).reverse();
         return [
-            formula(`δ^${n + 1} = frac{∂C}{∂a^${n + 1}} ⊙ ${ACTIVATIONS[kind].name}' ( z^${n + 1} )`),
+            formula(`δ^${n + 1} = frac{∂C}{∂a^${n + 1}} ⊙ ${f.name}' ( z^${n + 1} )`),
             isMaps(affine[n + 1])
-                ? paragraph("∂C/∂a: every place gives its part of Wᵀδ back to the pixels that it saw.")
+                ? paragraph("∂C/∂a: every place gives Wᵀδ back to the pixels that it saw.")
                 : formula(`frac{∂C}{∂a} = {(W^${n + 2})}^T δ^${n + 2}`),
             ...through.map((layer) => paragraph(layer.kind === "flatten"
                 ? "Back through flatten: the same numbers, in space again."
                 : "Back through max-pool: only the greatest of its pixels gets δ.")),
             ...valuesOf(`Errors of layer ${n + 1}`, {
                 [`frac{∂C}{∂a^${n + 1}}`]: pass.deltas[l + 2],
-                [`${ACTIVATIONS[kind].name}' ( z^${n + 1} )`]: map(z(n), ACTIVATIONS[kind].derivative),
+                [`${f.name}' ( z^${n + 1} )`]: map(z(n), f.derivative),
                 [`δ^${n + 1}`]: delta(n),
             }),
         ];

@@ -30,8 +30,7 @@ function parametersChanged() {
 
 function chooseNetwork(index) {
     state.active = index;
-    const { optimizer, learning_rate: rate, loss } = current().about.config;
-    find("rate").value = Math.log10(optimizer === "sgd" ? rate : loss === "quadratic" ? 3 : 0.1);
+    find("rate").value = Math.log10(usualRate(current().about.config));
     showRate();
     restartHistory();
     parametersChanged();
@@ -48,8 +47,10 @@ globalThis.digits = {
     gradient(pixels, label, index = state.active) {
         const { network, params } = state.networks[index];
         const { grads } = manual(network, params, scalePixels(pixels, network), label);
-        return Object.fromEntries(grads.filter(Boolean).flatMap((p, n) =>
-            Object.entries(p).map(([field, { data }]) => [`layers.${n}.${field}`, Array.from(data)])));
+        return Object.fromEntries(grads.filter(Boolean).flatMap(({ weights, biases }, n) => [
+            [`layers.${n}.weights`, Array.from(weights.data)],
+            [`layers.${n}.biases`, Array.from(biases.data)],
+        ]));
     },
     /** A drawing, rows of ink, as MNIST's were made. @returns {number[]} */
     normalise: (rows) => Array.from(normalise(
@@ -76,8 +77,14 @@ find("network").addEventListener("change", (event) => chooseNetwork(Number(event
 find("restore").addEventListener("click", () => startFrom("run"));
 find("about").replaceChildren(...state.networks.map(({ about }) => quiet(
     `${about.name}: ${about.description}, ${about.config.activation}, loss ${about.config.loss}` +
-    (about.test_accuracy ? `, ${(100 * about.test_accuracy).toFixed(2)} % of the test images right` : ""))));
-for (const setUp of [setUpDrawing, setUpAnswers, setUpInside, setUpLearn, setUpWeight, setUpTrain]) setUp();
+    (about.test_accuracy
+        ? `, ${(100 * about.test_accuracy).toFixed(2)} % of the test images right` : ""))));
+setUpDrawing();
+setUpAnswers();
+setUpInside();
+setUpLearn();
+setUpWeight();
+setUpTrain();
 pickSample(telling());
 chooseNetwork(0);
 chooseGreatest();

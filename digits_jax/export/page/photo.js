@@ -13,9 +13,8 @@ async function readPhoto(file) {
     const paper = find("paper");
     const canvas = element("canvas", { width: paper.width, height: paper.height });
     const context = canvas.getContext("2d");
-    // The paper of the picture's edge goes on around it.
     const scale = Math.min(paper.width / image.width, paper.height / image.height);
-    const [width, height] = [image.width, image.height].map((n) => Math.max(1, Math.round(n * scale)));
+    const [width, height] = [image.width, image.height].map((n) => Math.ceil(n * scale));
     context.drawImage(image, 0, 0, width, height);
     const { data } = context.getImageData(0, 0, width, height);
     const ink = digitIn(greyOf(data, height, width));

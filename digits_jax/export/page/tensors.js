@@ -26,7 +26,8 @@ function times(A, B) {
     for (let i = 0; i < rows; i++) {
         for (let k = 0; k < inner; k++) {
             const a = A.data[i * inner + k];
-            for (let j = 0; j < columns; j++) C.data[i * columns + j] += a * B.data[k * columns + j];
+            const [to, from] = [i * columns, k * columns];
+            for (let j = 0; j < columns; j++) C.data[to + j] += a * B.data[from + j];
         }
     }
     return C;
@@ -55,7 +56,8 @@ function transposedTimes(A, B) {
     for (let k = 0; k < inner; k++) {
         for (let i = 0; i < rows; i++) {
             const a = A.data[k * rows + i];
-            for (let j = 0; j < columns; j++) C.data[i * columns + j] += a * B.data[k * columns + j];
+            const [to, from] = [i * columns, k * columns];
+            for (let j = 0; j < columns; j++) C.data[to + j] += a * B.data[from + j];
         }
     }
     return C;

@@ -88,20 +88,25 @@ function lockTraining() {
 function startFrom(how) {
     const one = current();
     const names = { random: one.about.config.init, zeros: "zeros" };
-    one.params = how === "run" ? copy(one.trained) : initialise(one.network, INITIALIZERS[names[how]]);
+    one.params = how === "run" ? copy(one.trained)
+        : initialise(one.network, INITIALIZERS[names[how]]);
     one.changes = how === "run" ? 0 : 1;
     one.undo = [];
     restartHistory();
     parametersChanged();
 }
 
+/** The run's own learning rate where it is one of gradient descent. */
+const usualRate = ({ optimizer, learning_rate: rate, loss }) =>
+    optimizer === "sgd" ? rate : loss === "quadratic" ? 3 : 0.1;
+
 function restartHistory() {
     training.history = [score()];
     const one = current();
-    const { optimizer, learning_rate: rate, loss } = one.about.config;
-    find("train-rate").value = optimizer === "sgd" ? rate : loss === "quadratic" ? 3 : 0.1;
+    find("train-rate").value = usualRate(one.about.config);
     const { l, layer } = affineLayers(one.network)[0];
-    find("train-note").textContent = `Gradient descent on ${content.sizes[1]} images in batches of ` +
+    find("train-note").textContent =
+        `Gradient descent on ${content.sizes[1]} images in batches of ` +
         `${one.about.config.batch_size}; the ${one.params[l].biases.data.length} pictures are the ` +
         `weights of the first layer, ${layer.kind}.`;
     showCurves();
@@ -152,7 +157,8 @@ function curve(svg, values, most, name, text) {
         made("rect", { x: 0.5, y: 0.5, width: width - 1, height: height - 1 }),
         made("polyline", { points }),
         made("circle", { cx: x(values.length - 1), cy: y(values.at(-1)), r: 3.5 }));
-    svg.setAttribute("aria-label", `${name}, epoch by epoch: ${values.map((value) => text(value)).join(", ")}`);
+    const list = values.map((value) => text(value)).join(", ");
+    svg.setAttribute("aria-label", `${name}, epoch by epoch: ${list}`);
 }
 
 function setUpTrain() {

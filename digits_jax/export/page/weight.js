@@ -50,23 +50,32 @@ function showWeight(pass) {
     const w = `w_{${j + 1},${k + 1}}^${n + 1}`;
     const derivative = gradient.data[index];
     const parts = [formula(`${w} = "${written(params[l].weights.data[index], 4)}"`)];
+    if (gradient.shape[1] === state.pixels.length) {
+        const [, width] = content.image_shape;
+        parts.push(quiet(`Input ${k + 1} is the pixel in row ${Math.floor(k / width) + 1}, ` +
+            `column ${(k % width) + 1}.`));
+    }
     if (layer.kind === "dense") {
         const a = pass.inputs[l].data[k];
         const before = n ? `a_{${k + 1}}^${n}` : `x_{${k + 1}}`;
-        parts.push(formula(`frac{∂C}{∂${w}} = δ_{${j + 1}}^${n + 1} ${before} = "${written(delta.data[j], 4)}" × "${written(a, 4)}" = "${written(derivative, 4)}"`));
+        parts.push(formula(`frac{∂C}{∂${w}} = δ_{${j + 1}}^${n + 1} ${before} = ` +
+            `"${written(delta.data[j], 4)}" × "${written(a, 4)}" = "${written(derivative, 4)}"`));
         parts.push(...errorOf(n, j));
     } else {
         const patches = layer.unfold(pass.inputs[l]);
         const places = patches.shape[1];
         const terms = Array.from({ length: places }, (_, place) => {
             const [d, x] = [delta.data[j * places + place], patches.data[k * places + place]];
-            return [`row ${Math.floor(place / delta.shape[2]) + 1}, column ${(place % delta.shape[2]) + 1}`, d, x, d * x];
+            const [row, column] = [Math.floor(place / delta.shape[2]), place % delta.shape[2]];
+            return [`row ${row + 1}, column ${column + 1}`, d, x, d * x];
         }).sort((s, t) => Math.abs(t[3]) - Math.abs(s[3]));
         parts.push(
             formula(`frac{∂C}{∂${w}} = ∑_{places} δ x = "${written(derivative, 4)}"`),
-            table(`The largest ten of its ${places} places`, ["place", "δ", "x", "δ x"], terms.slice(0, 10)));
+            table(`The largest ten of its ${places} places`, ["place", "δ", "x", "δ x"],
+                terms.slice(0, 10)));
     }
-    const measured = centralDifference(network, params, pass.inputs[0], state.label, [l, "weights", index]);
+    const which = [l, "weights", index];
+    const measured = centralDifference(network, params, pass.inputs[0], state.label, which);
     const jax = jaxGradient(chosen, layer.kind);
     parts.push(table("Its derivative, three times", ["how", "∂C/∂w"], [
         ["its factors: back-propagation", written(derivative, 9)],
@@ -97,7 +106,8 @@ function showWeight(pass) {
                 `${ACTIVATIONS[kind].name}' ( z_{${unit + 1}}^${m + 1} )`),
             formula(`= "${written(back, 4)}" × "${written(slope, 4)}" = "${written(back * slope, 4)}"`),
             element("details", {}, element("summary", {}, `The sum over layer ${m + 2}`),
-                table(`What unit ${unit + 1} is told by each unit that it feeds`, ["i", "w", "δ", "w δ"], terms)),
+                table(`What unit ${unit + 1} is told by each unit that it feeds`,
+                    ["i", "w", "δ", "w δ"], terms)),
         ];
     }
 }
