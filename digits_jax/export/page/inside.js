@@ -15,48 +15,65 @@ function affineLayers(network) {
 const activated = ({ l, activation: kind }) => (kind ? l + 2 : l + 1);
 
 let openUnit = null;
+const openLayers = new Set();
 
 function showInside() {
     const { network, params } = current();
     const inputs = forward(network, params, scalePixels(state.pixels, network));
-    const parts = affineLayers(network).slice(0, -1).flatMap((affine, n) => {
-        const { l, layer } = affine;
-        const outputs = inputs[activated(affine)];
-        if (layer.kind === "convolution") {
-            const size = layer.numbers.size;
-            const kernels = Array.from({ length: outputs.shape[0] }, (_, o) => o);
-            const most = extent(params[l].weights.data);
-            return [
-                heading(`Layer ${n + 1}: ${outputs.shape[0]} kernels of ${size} × ${size}`),
-                quiet("Each kernel, a square for each channel that it sees; below, its map after " +
-                    `${affine.activation}: where it found what it looks for.`),
-                element("div", { class: "pictures kernels" }, ...kernels.map((o) => {
-                    const shown = weightPicture(network, l, rowOf(params[l].weights, o));
-                    return element("figure", {},
-                        picture(...shown.slice(0, 3), `Kernel ${o + 1}`, most),
-                        picture(channel(outputs, o), outputs.shape[1], outputs.shape[2],
-                            `Feature map ${o + 1}`, extent(outputs.data)),
-                        element("figcaption", {}, String(o + 1)));
-                })),
-            ];
-        }
-        if (l === 1 && network.layers[0].kind === "flatten") {
-            return [
-                heading(`Layer ${n + 1}: ${outputs.shape[0]} units`),
-                quiet("Of each unit: its weights, its weights times the picture, and below what it " +
-                    `adds to each class, ${content.class_names[0]} to ` +
-                    `${content.class_names.at(-1)}. Orange is positive, blue negative. ` +
-                    "Press one for its numbers."),
-                element("div", { class: "units" },
-                    ...Array.from(outputs.data, (_, j) => unitCard(j, affine, inputs))),
-            ];
-        }
-        const what = `Activations of layer ${n + 1}`;
-        return [heading(`Layer ${n + 1}: ${outputs.shape[0]} units`), quiet(`${what}.`),
-            element("div", { class: "strip" }, picture(outputs.data, 1, outputs.shape[0], what))];
-    });
-    find("units").replaceChildren(...parts);
+    find("units").replaceChildren(...affineLayers(network).slice(0, -1).flatMap((affine, n) => {
+        const { shape } = inputs[activated(affine)];
+        const { kind, numbers: { size } } = affine.layer;
+        const title = `Layer ${n + 1}: ` + (kind === "convolution"
+            ? `${shape[0]} kernels of ${size} × ${size}` : `${shape[0]} units`);
+        if (n === 0) return [heading(title), ...insideLayer(affine, n, inputs)];
+        // What lies deeper is shown where it is asked for.
+        const open = openLayers.has(n);
+        const turn = (event) => {
+            event.preventDefault();
+            openLayers[open ? "delete" : "add"](n);
+            showInside();
+            find(`layer-${n}`).focus();
+        };
+        return [element("details", { open },
+            element("summary", { click: turn, id: `layer-${n}` }, title),
+            ...(open ? insideLayer(affine, n, inputs) : []))];
+    }));
     showPixels(inputs);
+}
+
+/** The weights of a layer and what it makes of the picture. */
+function insideLayer(affine, n, inputs) {
+    const { network, params } = current();
+    const { l, layer } = affine;
+    const outputs = inputs[activated(affine)];
+    if (layer.kind === "convolution") {
+        const most = extent(params[l].weights.data);
+        return [
+            quiet("Each kernel, a square for each channel that it sees; below, its map after " +
+                `${affine.activation}: where it found what it looks for.`),
+            element("div", { class: "pictures kernels" }, ...Array.from(params[l].biases.data, (_, o) => {
+                const shown = weightPicture(network, l, rowOf(params[l].weights, o));
+                return element("figure", {},
+                    picture(...shown.slice(0, 3), `Kernel ${o + 1}`, most),
+                    picture(channel(outputs, o), outputs.shape[1], outputs.shape[2],
+                        `Feature map ${o + 1}`, extent(outputs.data)),
+                    element("figcaption", {}, String(o + 1)));
+            })),
+        ];
+    }
+    if (l === 1 && network.layers[0].kind === "flatten") {
+        return [
+            quiet("Of each unit: its weights, its weights times the picture, and below what it " +
+                `adds to each class, ${content.class_names[0]} to ` +
+                `${content.class_names.at(-1)}. Orange is positive, blue negative. ` +
+                "Press one for its numbers."),
+            element("div", { class: "units" },
+                ...Array.from(outputs.data, (_, j) => unitCard(j, affine, inputs))),
+        ];
+    }
+    const what = `Activations of layer ${n + 1}`;
+    return [quiet(`${what}.`), element("div", { class: "strip" },
+        picture(outputs.data, 1, outputs.shape[0], what))];
 }
 
 /** A unit of the first layer; its numbers where it is open. */

@@ -110,7 +110,8 @@ function stepsOf(pass) {
                     values, label: `Gradient of the weights of ${j + 1}`,
                     caption: n === L - 1 ? content.class_names[j] : String(j + 1),
                     press(y, x) {
-                        chooseWeight(n, j, index(y, x));
+                        const k = index(y, x);
+                        if (k !== null) chooseWeight(n, j, k);
                         find("weight").scrollIntoView({ block: "nearest", behavior: "smooth" });
                     },
                 };

@@ -59,10 +59,11 @@ globalThis.digits = {
     pixels: () => Array.from(state.pixels),
 };
 
-/** The sample that the network reads right with the greatest loss: it has something to learn. */
+/** Of the samples that jax.grad was asked of, the one read right with the greatest loss. */
 function telling() {
-    const { network, params } = current();
-    const losses = Array.from({ length: content.sizes[0] }, (_, index) => {
+    const { network, params, gradients } = current();
+    const { shape: [known] } = gradients["layers.0.biases"];
+    const losses = Array.from({ length: known }, (_, index) => {
         const z = forward(network, params, scalePixels(imageAt(index), network)).at(-1).data;
         const label = content.labels[index];
         return argmax(z) === label ? network.loss.function(z, label) : 0;

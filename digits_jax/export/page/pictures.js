@@ -72,8 +72,8 @@ const maps = (a, what) => pictures(
 const rowOf = (a, j) => a.data.subarray(j * a.shape[1], (j + 1) * a.shape[1]);
 
 /**
- * The weights of an output, or their gradient, in the shape of what they look at, channels side by
- * side: [values, height, width], and from a place in the picture to the weight's index in the row.
+ * The weights of an output, or their gradient, in the shape of what they look at, channels as tiles:
+ * [values, height, width], and from a place in the picture to the weight's index in the row.
  */
 function weightPicture(network, l, row) {
     const { kind, numbers } = network.layers[l];
@@ -81,11 +81,15 @@ function weightPicture(network, l, row) {
     const [channels, height, width] = kind === "convolution"
         ? [row.length / numbers.size ** 2, numbers.size, numbers.size]
         : flat ? [1, 1, row.length] : network.shapes[l - 1];
+    const across = Math.ceil(Math.sqrt(channels));
+    const down = Math.ceil(channels / across);
     const index = (y, x) => {
-        const [c, i] = [Math.floor(x / width), y * width + (x % width)];
+        const c = Math.floor(y / height) * across + Math.floor(x / width);
+        const i = (y % height) * width + (x % width);
+        if (c >= channels) return null; // no tile there
         return kind === "convolution" ? i * channels + c : c * height * width + i;
     };
-    const across = channels * width;
-    const values = row.map((_, n) => row[index(Math.floor(n / across), n % across)]);
-    return [values, height, across, index];
+    const values = zeros([down * height, across * width]).data.map((_, n) =>
+        row[index(Math.floor(n / (across * width)), n % (across * width))] ?? 0);
+    return [values, down * height, across * width, index];
 }

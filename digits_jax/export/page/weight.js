@@ -83,9 +83,10 @@ function showWeight(pass) {
         ["jax.grad, in 32 bits", jax === null ? "–" : written(jax, 7)],
     ]));
     if (jax === null) {
+        const { shape: [known] } = current().gradients["layers.0.biases"];
         parts.push(quiet("What jax.grad gave is known for the first " +
-            `${current().gradients["layers.0.biases"].shape[0]} test images, with their own label ` +
-            "and the run's own parameters."));
+            `${known > 1 ? `${known} test images` : "test image"}, with the right label and the ` +
+            "parameters of the run."));
     }
     find("weight").replaceChildren(...parts);
 
