@@ -10,6 +10,7 @@ usage: python -m experiments.scaling [--devices=1,2,4,8] [--train_size=60000] [-
 import dataclasses
 import math
 import re
+import time
 from typing import Any, NamedTuple
 
 import jax
@@ -19,9 +20,14 @@ from absl import flags as absl_flags
 from digits_jax.config import Config
 from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.runs.programs import compile_programs
-from experiments.cli import flags
-from experiments.cli.records import table
+from experiments import STARTED
+from experiments.cli import flags, records
 
+TITLE = "# What a run takes of each of many devices"
+ABOUT = (
+    "Of each device: bytes that an epoch's program reads, needs meanwhile and writes; its "
+    "all-reduces in a step of the loop and outside of it, and the bytes that go into them."
+)
 HEADER = ("devices", "arguments", "temporaries", "outputs", "all-reduces a step", "an epoch")
 ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+))\[([\d,]*)\]")
 
@@ -85,7 +91,13 @@ def main() -> None:
             [count, *map(amount, p[:3]), *(f"{len(s)}: {amount(sum(s))}" for s in p[3:])]
             for count, p in zip(counts, programs, strict=True)
         ]
-        print(table(HEADER, rows))
+        print(text := records.table(HEADER, rows))
+    if flags.FLAGS.record:
+        seconds, device = time.perf_counter() - STARTED, jax.devices()[0].device_kind
+        where = records.provenance(flags.command("scaling"), seconds, device)
+        markdown = "\n\n".join((TITLE, where, ABOUT, text)) + "\n"
+        with flags.user_errors(OSError):
+            print(f"record  {records.write('scaling', markdown, {})[0]}")
 
 
 if __name__ == "__main__":
@@ -95,4 +107,5 @@ if __name__ == "__main__":
     absl_flags.DEFINE_list("devices", ["1", "2", "4", "8"], "how many", module_name="scaling")
     absl_flags.DEFINE_list("image_shape", ["28", "28"], "in pixels", module_name="scaling")
     absl_flags.DEFINE_integer("classes", 10, "classes", 1, module_name="scaling")
+    records.define()
     flags.run(main)

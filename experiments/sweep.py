@@ -3,7 +3,8 @@
 usage: python -m experiments.sweep --seeds=100 --vary=learning_rate=0.3,1,3 --vary=hidden=10,30,100
        python -m experiments.sweep --seeds=5 --vary=learning_rate=log:0.01:10:20
 
-Writes results.csv (a row a run), summary.csv and figures. Settings that are not varied are those of
+Writes results.csv (a row a run), summary.csv and figures; with --record=NAME the summary also into
+experiments/records, with the command that makes it again. Settings that are not varied are those of
 experiments.train, by the same flags. Seeds count up from --seed. Values of hidden with several
 layers are joined by +, as in hidden=30,128+64; between plain numbers by x as well.
 """
@@ -22,7 +23,8 @@ from digits_jax.parallel import sweeps
 from digits_jax.reports import drawing
 from digits_jax.runs.files import write_atomically
 from experiments.cli import devices, flags, start
-from experiments.sweeping import figures, results, summary, vary
+from experiments.cli.flags import FLAGS
+from experiments.sweeping import figures, record, results, summary, vary
 from experiments.sweeping.plan import RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
 
 
@@ -36,6 +38,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_integer("seeds", 10, "runs of each setting", lower_bound=1, **about)
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", **about)
     devices.define_cpu_devices("CPU lanes; auto: one a core", "sweep")
+    record.define()
 
 
 def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
@@ -89,16 +92,19 @@ def finish(directory: Path, varied: Sequence[str]) -> str:
     diverged = sum(not math.isfinite(float(row["train_loss"])) for row in rows)
     if diverged:
         lines.append(f"the loss of {diverged} runs is not finite; they count as they are")
-    written = [RESULTS_FILE, SUMMARY_FILE]
+    pictures: dict[str, bytes] = {}
     try:
         drawing.require()
     except ValueError as error:
         lines.append(f"no figures: {error}")
     else:
-        for name, png in figures.draw(rows, table, varied).items():
-            write_atomically(directory / name, png)
-            written.append(name)
-    return "\n".join([*lines, f"files  {directory}: {', '.join(written)}"])
+        pictures = figures.draw(rows, table, varied)
+    for name, png in pictures.items():
+        write_atomically(directory / name, png)
+    lines.append(f"files  {directory}: {', '.join([RESULTS_FILE, SUMMARY_FILE, *pictures])}")
+    if FLAGS.record:
+        lines.append(f"record {record.write(FLAGS.record, table, varied, pictures)}")
+    return "\n".join(lines)
 
 
 def main() -> int | None:

@@ -1,7 +1,8 @@
 """TensorFlow Datasets, read without importing TensorFlow.
 
 Only preparing a data set, which is downloading it and writing its files, needs TensorFlow. A
-prepared one is decoded once: the arrays are kept beside its files, for a quick next load.
+prepared one is decoded once: the arrays are kept beside its files, for a quick next load. TFDS
+shuffles what it prepares: `tfds:mnist` holds the images of `mnist` in another order.
 """
 
 import contextlib

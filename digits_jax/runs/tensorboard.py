@@ -1,4 +1,8 @@
-"""Event files, which TensorBoard shows: what metrics.csv holds, and norms by layer."""
+"""Event files, which TensorBoard shows: what metrics.csv holds, and norms by layer.
+
+With jax 0.10.2 the model is the same to the byte with them as without; jax 0.12 may round
+otherwise.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator

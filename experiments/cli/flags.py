@@ -155,14 +155,19 @@ def put_defaults(settings: Mapping[str, Any]) -> None:
 def command(script: str) -> str:
     """The command that makes the same results again, wherever they are written to."""
     groups = FLAGS.flags_by_module_dict()
+    words = sys.argv[1:]
+    files = [word for word in words if word.startswith("--flagfile=")]
     given = [
-        flag.serialize()
+        line
         for group in GROUPS
         if group != "run"
         for flag in groups.get(group, [])
         if flag.present
+        # What a flag file gives is not said again.
+        if not files or any(re.match(rf"--?(no)?{flag.name}(=|$)", word) for word in words)
+        for line in flag.serialize().splitlines()
     ]
-    return shlex.join(["python", "-m", f"experiments.{script}", *given])
+    return shlex.join(["python", "-m", f"experiments.{script}", *files, *given])
 
 
 @contextlib.contextmanager

@@ -29,16 +29,17 @@ def define() -> None:
 
 
 def provenance(
-    command: str, seconds: float, device: str, packages: Sequence[str] = PACKAGES
+    command: str, seconds: float | None, device: str, packages: Sequence[str] = PACKAGES
 ) -> str:
     """When, where, with what, and by which command; `packages` are those that are installed."""
+    took = "" if seconds is None else f"{seconds:.0f} s in all, "
     threads = os.environ.get("OPENBLAS_NUM_THREADS")
     blas = f" (OPENBLAS_NUM_THREADS={threads})" if threads else ""
     versions = ", ".join(f"{name} {version}" for name, version in _versions(packages))
     return (
         f"`{command}` on {processor.name()}, {os.cpu_count()} cores, JAX on {device}; "
-        f"Python {platform.python_version()}, {versions}{blas}; {seconds:.0f} s in all, "
-        f"{datetime.date.today()}."
+        f"Python {platform.python_version()}, {versions}{blas}; "
+        f"{took}{datetime.date.today()}."
     )
 
 

@@ -1,0 +1,71 @@
+"""Records: the command that stands in one makes it again."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """The record that a script of a copy of experiments writes, given its words."""
+    unwanted = shutil.ignore_patterns("records", "__pycache__")
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments", ignore=unwanted)
+
+    def run(name, *words):
+        subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+            check=True,
+            capture_output=True,
+        )
+        path = tmp_path / "experiments" / "records" / f"{name}.md"
+        text = path.read_text()
+        for picture in re.findall(r"!\[.*\]\((.*)\)", text):
+            assert (path.parent / picture).read_bytes()
+        path.unlink()
+        return text
+
+    return run
+
+
+def command(record):
+    """The words of the command in a record's second paragraph, without the interpreter's."""
+    return shlex.split(re.match(r"`python -m (.*?)` on ", record.split("\n\n")[1])[1])
+
+
+def table(record, without=0):
+    """The rows of the table in a record, but for so many columns at the end."""
+    lines = [line.split(" | ") for line in record.splitlines() if line.startswith("| ")]
+    return [line[: len(line) - without] for line in lines]
+
+
+def test_that_of_a_sweep_with_its_flag_file(recorded, tmp_path, write_idx_folder, tiny_split):
+    folder = write_idx_folder(tmp_path / "data", tiny_split(60), tiny_split(12, seed=1))
+    settings = ["--train_size=40", "--validation_size=20", "--epochs=2", "--learning_rate=0.3"]
+    (tmp_path / "tiny.flags").write_text("\n".join([f"--data_dir={folder}", *settings]))
+    words = ("experiments.sweep", f"--flagfile={tmp_path / 'tiny.flags'}", "--record=tiny")
+    first = recorded("tiny", *words, "--seeds=3", "--vary=hidden=4,6x5", "--seed=7")
+    assert f"--flagfile={tmp_path / 'tiny.flags'}" in command(first)
+    assert "--train_size=40" not in command(first)
+    assert "over the seeds 7 to 9" in first
+    assert all(setting in first.partition("Settings")[2] for setting in settings)
+    assert [row[:2] for row in table(first)[2:]] == [["| 4", "3"], ["| 6x5", "3"]]
+    again = recorded("tiny", *command(first))
+    assert table(again, without=1) == table(first, without=1)
+
+
+def test_that_of_scaling(recorded):
+    words = ("experiments.scaling", "--devices=1,2", "--image_shape=5,7", "--batch_size=20")
+    first = recorded("scaling", *words, "--train_size=400", "--record")
+    assert [row[0] for row in table(first)[2:]] == ["| 1", "| 2"]
+    assert table(recorded("scaling", *command(first), "--record")) == table(first)
