@@ -54,10 +54,12 @@ def shipped(name: str) -> Path:
     Raises:
         ValueError: in one line, where there is none.
     """
-    path = Path(__file__).parents[1] / "recognition" / "models" / f"{name}.safetensors"
-    if not path.is_file():
-        raise ValueError(f"model={name}: no model of that name comes with the library")
-    return path
+    folder = Path(__file__).parents[1] / "recognition" / "models"
+    known = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    if name not in known:
+        there = ", ".join(stem for stem in known if "." not in stem) or "none in this version"
+        raise ValueError(f"model={name}: with the library come: {there}")
+    return known[name]
 
 
 def class_names(source: Source) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def test_nothing_is_overwritten_unless_told_so(run_module, run, tmp_path, assert
         ([], "expected one or two runs or --model"),
         (["nowhere"], "nowhere: no such run"),
         (["."], ".: not a finished run: model.safetensors is not there"),
-        (["--model=nobody"], "model=nobody: no model of that name comes with the library"),
+        (["--model=nobody"], "model=nobody: with the library come: "),
         (["a", "b", "--format=onnx"], "expected one run or --model"),
         (["--format=pdf"], "pdf"),
     ],

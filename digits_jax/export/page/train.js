@@ -59,7 +59,7 @@ async function epoch() {
 }
 
 async function train(epochs) {
-    current().undo = [];
+    Object.assign(current(), { undo: [], changes: current().changes || 1 });
     training.running = true;
     lockTraining();
     for (let n = 0; n < epochs && training.running; n++) {
@@ -68,7 +68,6 @@ async function train(epochs) {
         await nextFrame();
     }
     training.running = false;
-    current().changes ||= 1;
     lockTraining();
     parametersChanged();
 }
