@@ -127,7 +127,8 @@ def sample_gradients(source: Source, samples: Dataset) -> bytes:
             a = layer.forward(p, a)
         return grads, [inputs[l].ravel() for l, p in enumerate(source.trained.params) if p]
 
-    grads, inputs = jax.device_get(compute(samples.images, samples.labels))
+    with jax.default_matmul_precision("highest"):  # on a GPU, too
+        grads, inputs = jax.device_get(compute(samples.images, samples.labels))
     kinds = [layer.kind for layer, p in zip(model.layers, grads, strict=True) if p]
     tensors = {}
     for index, (kind, p, a) in enumerate(zip(kinds, filter(None, grads), inputs, strict=True)):

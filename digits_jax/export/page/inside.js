@@ -48,10 +48,11 @@ function insideLayer(affine, n, inputs) {
     const outputs = inputs[activated(affine)];
     if (layer.kind === "convolution") {
         const most = extent(params[l].weights.data);
+        const kernels = params[l].biases.data;
         return [
             quiet("Each kernel, a square for each channel that it sees; below, its map after " +
                 `${affine.activation}: where it found what it looks for.`),
-            element("div", { class: "pictures kernels" }, ...Array.from(params[l].biases.data, (_, o) => {
+            element("div", { class: "pictures kernels" }, ...Array.from(kernels, (_, o) => {
                 const shown = weightPicture(network, l, rowOf(params[l].weights, o));
                 return element("figure", {},
                     picture(...shown.slice(0, 3), `Kernel ${o + 1}`, most),
@@ -105,14 +106,12 @@ function unitCard(j, { l, activation: kind }, inputs) {
     if (openUnit === j) {
         card.classList.add("open");
         const b = params[l].biases.data[j];
-        card.append(
+        card.append(element("div", {},
             formula(`z_{${j + 1}} = ∑_k w_{${j + 1},k} x_k + b_{${j + 1}}`),
             formula(`= "${written(z - b)}" + "${written(b)}" = "${written(z)}"`),
-            formula(`a_{${j + 1}} = ${ACTIVATIONS[kind].name} ( z_{${j + 1}} ) = "${written(a)}"`));
-        if (last) {
-            card.append(table("What it adds to each class", ["class", "weight w", "w · a"],
-                Array.from(adds, (added, k) => [content.class_names[k], from[k], added])));
-        }
+            formula(`a_{${j + 1}} = ${ACTIVATIONS[kind].name} ( z_{${j + 1}} ) = "${written(a)}"`),
+            ...(last ? [table("What it adds to each class", ["class", "weight w", "w · a"],
+                Array.from(adds, (added, k) => [content.class_names[k], from[k], added]))] : [])));
     }
     return card;
 }

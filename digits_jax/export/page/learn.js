@@ -107,8 +107,8 @@ function stepsOf(pass) {
             pictures(Array.from({ length: gradient.shape[0] }, (_, j) => {
                 const [values, , , index] = weightPicture(network, l, rowOf(gradient, j));
                 return {
-                    values, label: `Gradient of the weights of ${j + 1}`,
-                    caption: n === L - 1 ? content.class_names[j] : String(j + 1),
+                    values, label: `Gradient of the weights of ${namesOf(n)?.[j] ?? j + 1}`,
+                    caption: namesOf(n)?.[j] ?? String(j + 1),
                     press(y, x) {
                         const k = index(y, x);
                         if (k !== null) chooseWeight(n, j, k);

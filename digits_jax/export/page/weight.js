@@ -55,6 +55,9 @@ function showWeight(pass) {
         parts.push(quiet(`Input ${k + 1} is the pixel in row ${Math.floor(k / width) + 1}, ` +
             `column ${(k % width) + 1}.`));
     }
+    if (n === affine.length - 1) {
+        parts.push(quiet(`Output ${j + 1} is class ${content.class_names[j]}.`));
+    }
     if (layer.kind === "dense") {
         const a = pass.inputs[l].data[k];
         const before = n ? `a_{${k + 1}}^${n}` : `x_{${k + 1}}`;
