@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+import re
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,10 +17,11 @@ from digits_jax.models import INITIALIZERS
 from digits_jax.optimizers import OPTIMIZERS, SCHEDULES
 
 # What a value of each type has to be, and how that is said.
-TYPES: dict[Any, tuple[type, str]] = {
+TYPES: dict[Any, tuple[Any, str]] = {
     int: (numbers.Integral, "a whole number"),
     float: (numbers.Real, "a number"),
     str: (str, "a text"),
+    str | None: ((str, type(None)), "a text, or None"),
 }
 
 
@@ -144,6 +146,9 @@ class Config:
             object.__setattr__(self, "hidden", tuple(map(str, self.hidden)))
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        words = ",".join(map(str, self.hidden))
+        if max(map(len, re.findall(r"\d+", words)), default=0) > 9:
+            raise ValueError(f"hidden={words}: at most 999999999 units in a layer")
         layers.parse(self.hidden)
         if self.batch_size > self.train_size:
             raise ValueError(

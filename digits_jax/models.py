@@ -98,6 +98,8 @@ def stack(
     def apply(
         params: Params, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch classes"]:
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ValueError(f"images are {images.dtype}: expected floats, as of scale_pixels")
         a = images[None]
         for layer, p in zip(network, params, strict=True):
             a = layer.forward(p, a)

@@ -12,7 +12,7 @@ from digits_jax import gradients, layers
 from digits_jax.activations import ACTIVATIONS
 from digits_jax.augmentation import distort, distortions
 from digits_jax.config import Config, Hyperparameters
-from digits_jax.data.dataset import Dataset
+from digits_jax.data.dataset import Dataset, check_labels
 from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
 from digits_jax.losses import LOSSES, smooth
 from digits_jax.models import INITIALIZERS, Model, Params, stack
@@ -193,6 +193,8 @@ def make_training(
     def epoch(
         hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
+        check_labels(dataset.labels, num_classes)
+        dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
         # The epoch folded in, no key split: a resumed run draws what an unbroken one draws.
         key = jax.random.fold_in(state.key, state.step // config.steps_per_epoch)
         permutation = shuffle(key, len(dataset.labels))

@@ -1,29 +1,29 @@
 """Measures this project against what people would use instead, and against the machine.
 
 One epoch of the classic training beside NumPy, PyTorch and scikit-learn; the time of its matrix
-products alone; the default run as a whole process; growth with images and with networks. Prints the
-answer, and writes its tables: benchmark.md, benchmark.csv, benchmark.png. Without flags it takes
-ten minutes, with --quick two.
+products alone; the default run as a whole process; growth with images and with networks; a step of
+a convolutional network. Prints the answer, and writes its tables: benchmark.md, benchmark.csv,
+benchmark.png. Without flags it takes a quarter of an hour, with --quick three minutes.
 
 usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=value ...]
 """
 
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from absl import flags as absl_flags
-from tqdm import tqdm
 
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
 from experiments import STARTED
-from experiments.benchmarks import answer, epochs, figures, growth, processes, report, workers
-from experiments.benchmarks.measurements import Effort, Measurement, to_csv
-from experiments.benchmarks.networks import CLASSIC, Network
+from experiments.benchmarks import figures, report, sections, workers
+from experiments.benchmarks.measurements import Measurement, to_csv
+from experiments.benchmarks.trainings import CLASSIC, CNN, CNN_BATCH_SIZE, PEERS
 from experiments.cli import flags, records
 from experiments.cli.timing import Unavailable
 from experiments.peers.classic import TRAIN_SIZE
@@ -46,32 +46,34 @@ QUICK = {
     "networks": ["2", "4"],
     "rounds": 2,
 }
-SECTIONS = ("epochs", "processes", "growth", "sweeps")
+SECTIONS = ("epochs", "processes", "growth", "sweeps", "cnn")
 
 
-def sections(
-    network: Network, platform: str, progress: Callable[[str], Any]
-) -> dict[str, Iterator[Measurement]]:
-    """Every section by name, in the order in which they are measured."""
-    e = effort()
+def measure(names: Sequence[str], platform: str) -> Iterator[Measurement]:
+    """Every section that is named, one after the other."""
+    values = flags.FLAGS
+    rounds, classic = values.rounds, CLASSIC.with_peers(values.peers)
     batch_sizes, growth_batch_sizes, train_sizes, networks = map(numbers, LISTS)
-    all_forms = flags.FLAGS.all_forms
-    return {
-        "epochs": epochs.measure(network, batch_sizes, e, all_forms, platform, progress),
-        "processes": processes.measure(network, e, progress),
-        "growth": growth.images(growth_batch_sizes, train_sizes, e, progress),
-        "sweeps": growth.sweeps(networks, e, platform, progress),
+    every = {
+        "epochs": sections.trainings(classic, batch_sizes, rounds, values.all_forms),
+        "processes": sections.processes(classic, rounds),
+        "growth": sections.images(growth_batch_sizes, train_sizes, rounds),
+        "sweeps": sections.sweeps(networks, rounds, platform),
+        "cnn": sections.trainings(
+            CNN.with_peers(values.peers), [CNN_BATCH_SIZE], rounds, values.all_forms
+        ),
     }
+    return itertools.chain(*(every[name] for name in SECTIONS if name in names))
 
 
 def define_flags() -> None:
     """Defines the flags of this script."""
     group: dict[str, Any] = {"module_name": "benchmark"}
-    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: two minutes", **group)
-    about = "what to measure: one epoch and its floor, whole processes, growth, sweeps"
+    absl_flags.DEFINE_bool("quick", False, "fewer and smaller: three minutes", **group)
+    about = "what to measure: one epoch, whole processes, growth, sweeps, a convolutional network"
     absl_flags.DEFINE_list("sections", list(SECTIONS), about, **group)
     about = "what to compare one epoch and whole processes with"
-    absl_flags.DEFINE_list("peers", list(CLASSIC.peers), about, **group)
+    absl_flags.DEFINE_list("peers", list(PEERS), about, **group)
     about = "time every form of a peer, on one thread and on all cores; the fastest counts"
     absl_flags.DEFINE_bool("all_forms", False, about, **group)
     absl_flags.DEFINE_integer("rounds", 5, "turns of each competitor", 1, **group)
@@ -102,30 +104,12 @@ def check() -> None:
     Raises:
         ValueError: as `numbers`; and where a name is not known.
     """
-    values = flags.FLAGS
     for name in LISTS:
         numbers(name)
-    for flag, given, known in (
-        ("sections", values.sections or [""], SECTIONS),
-        ("peers", values.peers, CLASSIC.peers),
-    ):
-        for name in given:
-            if name not in known:
-                raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
-
-
-def effort() -> Effort:
-    """How much is measured."""
-    rounds, quick = flags.FLAGS.rounds, flags.FLAGS.quick
-    return Effort(
-        rounds=rounds,
-        turn_seconds=0.05 if quick else 0.2,
-        seeds=1 if quick else 3,
-        score_epochs=2 if quick else 5,
-        starts=1 if quick else rounds,
-        process_epochs=2 if quick else 30,
-        sweep_epochs=1 if quick else 3,
-    )
+    for flag, known in (("sections", SECTIONS), ("peers", PEERS)):
+        given: list[str] = flags.FLAGS[flag].value or []
+        if set(given) - set(known) or not (given or flag == "peers"):
+            raise ValueError(f"{flag}={','.join(given)}: choose among {', '.join(known)}")
 
 
 def main() -> None:
@@ -136,25 +120,20 @@ def main() -> None:
         drawing.require()
         check()
         directory = flags.workdir("benchmark")
+        directories.check(directory, values.overwrite)
         directories.clear(directory, values.overwrite, FILES)
     load = os.getloadavg()[0]
-    network = CLASSIC.with_peers(values.peers)
-    found: list[Measurement] = []
     with flags.user_errors(Unavailable):
-        with workers.started() as worker:
-            device = workers.prepare(worker, ".project.device")
-            platform, kind = device.call("platform"), device.call("kind")
-        with tqdm(unit="row", disable=None) as bar:
-            for name, rows in sections(network, platform, bar.set_postfix_str).items():
-                for row in rows if name in values.sections else ():
-                    found.append(row)
-                    bar.update()
+        with workers.started() as pool:
+            device = pool("jax").prepare(f"{sections.HERE}.device")
+            platform, kind = device("platform"), device("kind")
+        found = list(measure(values.sections, platform))
 
     seconds = time.perf_counter() - STARTED
     where = records.provenance(flags.command("benchmark"), seconds, kind, PACKAGES)
     where += f" Load average at the start {load:.2f}."
-    text = partial(report.markdown, network, found, where)
-    picture = drawing.png(figures.draw(network, found))
+    text = partial(report.markdown, found, where)
+    picture = drawing.png(figures.draw(found))
     contents = (text(FILES[2]).encode(), to_csv(found).encode(), picture)
     with flags.user_errors(OSError):
         for file, content in zip(FILES, contents, strict=True):
@@ -163,7 +142,7 @@ def main() -> None:
         if values.record:
             record = text("benchmark-times.png")
             written += map(str, records.write("benchmark", record, {"times": picture}))
-    for line in answer.lines(network, found):
+    for line in report.answer(found):
         print(line)
     if load > BUSY:
         print(f"The machine was busy (load average {load:.2f}): believe no time of these.")

@@ -25,6 +25,8 @@ def check_outputs(page: Path, folder: Path | None) -> None:
         raise ValueError(f"output={page}: is a folder, expected the name of a file")
     if not page.parent.is_dir():
         raise ValueError(f"output={page}: no such folder as {page.parent}")
+    if page.exists() and not (page.is_file() and page.read_bytes().startswith(b"<!doctype html>")):
+        raise ValueError(f"output={page}: is there and no report: choose another name")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"figures_dir={folder}: is not a folder")
 
@@ -36,7 +38,7 @@ def main(runs: list[str]) -> None:
             None if flags.FLAGS.figures_dir is None else Path(flags.FLAGS.figures_dir).expanduser()
         )
         check_outputs(page, folder)
-        report = reports.make(runs)
+        report = reports.make(runs, flags.FLAGS.data_dir)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for name, png in report.figures.items():

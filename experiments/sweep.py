@@ -1,7 +1,11 @@
 """Trains every combination of varied settings with every seed, each a complete run.
 
 usage: python -m experiments.sweep --seeds=100 --vary=learning_rate=0.3,1,3 --vary=hidden=10,30,100
+       python -m experiments.sweep --seeds=5 --vary=learning_rate=loggrid:0.01:10:7
        python -m experiments.sweep --seeds=5 --vary=learning_rate=log:0.01:10:20
+
+The second takes 7 evenly spaced values (grid: not of the logarithm), the third draws 20 at random
+(uniform: not of the logarithm).
 
 Writes results.csv (a row a run), summary.csv and figures; with --record=NAME the summary also into
 experiments/records, with the command that makes it again. Settings that are not varied are those of
@@ -10,21 +14,20 @@ layers are joined by +, as in hidden=30,128+64; between plain numbers by x as we
 """
 
 import csv
-import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
-from tqdm import tqdm
 
 from digits_jax.parallel import sweeps
 from digits_jax.reports import drawing
 from digits_jax.runs.files import write_atomically
-from experiments.cli import devices, flags, start
+from experiments.cli import devices, flags, progress, start
 from experiments.cli.flags import FLAGS
-from experiments.sweeping import figures, record, results, summary, vary
+from experiments.sweeping import figures, record, results, summary
 from experiments.sweeping.plan import RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
 
 
@@ -33,7 +36,9 @@ def define_flags() -> None:
     flags.define_config()
     start.define(SCRIPT)
     about: dict[str, Any] = {"module_name": "sweep"}
-    text = "field=value,... or =log:low:high:n, =uniform:low:high:n"
+    text = (
+        "field=value,...; even: =grid:low:high:n, =loggrid:...; at random: =uniform:..., =log:..."
+    )
     absl_flags.DEFINE_multi_string("vary", [], text, **about)
     absl_flags.DEFINE_integer("seeds", 10, "runs of each setting", lower_bound=1, **about)
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", **about)
@@ -47,13 +52,12 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
     Gives what it was stopped after, if it was.
     """
     directory, configs, finished = plan.directory, plan.configs, set(plan.finished)
-    quiet = None if directory else True
     with (
         # In a job process 0 alone writes.
-        open(directory / RESULTS_FILE if directory else os.devnull, "a") as file,
-        tqdm(total=len(configs), initial=len(finished), unit="run", disable=quiet) as bar,
+        open(directory / RESULTS_FILE if directory else os.devnull, "a", newline="") as file,
+        progress.shown("run", len(configs), len(finished), quiet=directory is None) as advance,
     ):
-        lines = []
+        writer, lines = csv.DictWriter(file, plan.columns, lineterminator="\n"), []
         for indices in sweeps.by_program(configs):
             waiting = [index for index in indices if index not in finished]
             if not waiting:
@@ -68,12 +72,11 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
                 rows = results.rows(outcome, *sizes, seconds / len(positions))
                 for position, cells in zip(positions, rows, strict=True):
                     index = waiting[position]
-                    setting = [vary.text(getattr(configs[index], name)) for name in plan.varied]
-                    file.write(",".join([str(index), *setting, str(configs[index].seed), *cells]))
-                    file.write("\n")
+                    outcomes = dict(zip(results.OUTCOME_COLUMNS, cells, strict=True))
+                    writer.writerow({"run": index, **plan.rows[index], **outcomes})
                     finished.add(index)
                 file.flush()
-                bar.update(len(positions))
+                advance(len(positions))
                 if len(finished) < len(configs) and should_stop():
                     return f"{len(finished)} of {len(configs)} runs"
             lines.append(summary.pace(len(program), total, at_once))
@@ -88,9 +91,10 @@ def finish(directory: Path, varied: Sequence[str]) -> str:
         rows = list(csv.DictReader(file))
     table = summary.summarise(rows, varied)
     write_atomically(directory / SUMMARY_FILE, summary.as_csv(table).encode())
-    lines = [summary.as_text(table, varied)]
-    diverged = sum(not math.isfinite(float(row["train_loss"])) for row in rows)
-    if diverged:
+    lines = [summary.as_text(table, varied), *summary.without_difference(rows, varied)]
+    drawn = [text for text in FLAGS.vary if re.search("=(log|uniform):", text)]
+    lines += [f"drawn at random, by --seed: {text}" for text in drawn]
+    if diverged := sum(entry["diverged"] for entry in table):
         lines.append(f"the loss of {diverged} runs is not finite; they count as they are")
     pictures: dict[str, bytes] = {}
     try:

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from absl import flags as absl_flags
-from tqdm import tqdm
 
 from digits_jax import runs
 from digits_jax.runs import observers, tensorboard
 from digits_jax.runs.programs import Epoch
 from experiments import STARTED
-from experiments.cli import devices, flags, start
+from experiments.cli import devices, flags, progress, start
 from experiments.cli.flags import FLAGS
 from experiments.training.plan import SCRIPT, Plan, prepare
 from experiments.training.report import ending
@@ -43,17 +42,13 @@ def train(import_seconds: float, plan: Plan, should_stop: Callable[[], bool]) ->
     """Trains, with a bar where there is a terminal; gives what it was stopped after, if it was."""
     config, (splits, data_seconds, programs), directory, checkpoint = plan
     done = len(checkpoint.rows) if checkpoint else 0
-    # Without a terminal no bar; in all processes of a job but one neither.
-    quiet_here = None if directory else True
-    with tqdm(total=config.epochs, initial=done, unit="epoch", disable=quiet_here) as bar:
+    with progress.shown("epoch", config.epochs, done, quiet=directory is None) as advance:
 
-        def progress(epoch: Epoch) -> None:
-            if epoch.row.validation_accuracy is not None:
-                shown = f"validation {epoch.row.validation_accuracy:.2%}"
-                bar.set_postfix_str(shown, refresh=False)
-            bar.update()
+        def look(epoch: Epoch) -> None:
+            accuracy = epoch.row.validation_accuracy
+            advance(1, "" if accuracy is None else f"validation {accuracy:.2%}")
 
-        watching: list[observers.Observer] = [contextlib.nullcontext(progress)]
+        watching: list[observers.Observer] = [contextlib.nullcontext(look)]
         if directory and FLAGS.tensorboard:
             watching.append(tensorboard.writing(directory, done))
         if directory and FLAGS.profile:

@@ -10,9 +10,11 @@ from pathlib import Path
 import jax
 import optax
 import pytest
+from absl import flags as absl_flags
 
 from digits_jax import Affine, Config, gradients, hyperparameters, make_training, models, optimizers
 from digits_jax.training import TrainState
+from experiments.cli import flags as cli_flags
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = ROOT / "experiments"
@@ -127,14 +129,18 @@ def test_the_other_tables_take_entries_from_outside_as_well(splits, monkeypatch)
 
 
 @EVERY_DOCUMENT
-def test_every_flag_that_a_document_shows_exists(path, flags_of):
+def test_every_flag_that_a_document_shows_exists_and_takes_its_value(path, flags_of, monkeypatch):
+    monkeypatch.chdir(ROOT)
     text = path.read_text()
     scripts = {file.stem for file in EXPERIMENTS.glob("*.py")} - {"__init__"}
     for script, words in commands(text):
         assert script in scripts
         flags = [word.removeprefix("--").partition("=") for word in words if word[:2] == "--"]
         assert {name for name, *_ in flags} <= flags_of(script) | {"flagfile", "help"}, words
-        assert all((ROOT / file).exists() for name, _, file in flags if name == "flagfile"), words
+        values = absl_flags.FlagValues()
+        cli_flags.define_config(values=values)
+        values(["", *words], known_only=True)
+        cli_flags.config(values)
     known = set().union(*map(flags_of, scripts))
     for name in re.findall(r"`--(\w+)", text):
         assert name in known | {"flagfile", "help"}, name

@@ -178,11 +178,10 @@ def read_folder(folder: str | os.PathLike[str], read_images: ReadArray = read) -
 def _read_split(folder: Path, prefix: str, read_images: ReadArray) -> Dataset:
     images_path = _find(folder, f"{prefix}-images-idx3-ubyte")
     labels_path = _find(folder, f"{prefix}-labels-idx1-ubyte")
-    images, labels = read_images(images_path, 3), read(labels_path, 1)
-    if len(images) != len(labels):
-        raise ValueError(
-            f"{images_path} holds {len(images)} images, {labels_path} holds {len(labels)} labels"
-        )
+    labels, count = read(labels_path, 1), len(read_shape(images_path, 3))
+    if count != len(labels):  # before the images are read, which may be many
+        raise ValueError(f"{images_path} holds {count} images, {labels_path} {len(labels)} labels")
+    images = read_images(images_path, 3)
     if images.size == 0:
         raise ValueError(f"{images_path} holds no pixels: its shape is {images.shape}")
     return Dataset(images, labels.astype(np.int32))

@@ -45,7 +45,7 @@ def load(
             f"unknown dataset {dataset!r}: known are 'mnist' and 'tfds:NAME', "
             f"as in 'tfds:fashion_mnist'"
         )
-    return _split(source, dataset, train_size, validation_size)
+    return _split(source, str(data_dir or dataset), train_size, validation_size)
 
 
 def outline(
@@ -62,7 +62,7 @@ def outline(
     if dataset != "mnist":
         return None
     source = idx.read_folder(_folder(data_dir), idx.read_shape)
-    return _split(source, dataset, train_size, validation_size)
+    return _split(source, str(data_dir or dataset), train_size, validation_size)
 
 
 def _folder(data_dir: str | os.PathLike[str] | None) -> Path:
@@ -70,35 +70,29 @@ def _folder(data_dir: str | os.PathLike[str] | None) -> Path:
     return EMBEDDED_MNIST if data_dir is None else Path(data_dir).expanduser()
 
 
-def _check_labels(source: Source, dataset: str) -> None:
-    for name, labels in (("training", source.train.labels), ("test", source.test.labels)):
-        for label in (labels.min(), labels.max()):
-            if not 0 <= label < source.num_classes:
-                raise ValueError(
-                    f"{dataset}: {name} label {label} is not among the {source.num_classes} "
-                    f"classes, 0 to {source.num_classes - 1}"
-                )
-
-
-def _split(source: Source, dataset: str, train_size: int, validation_size: int) -> Splits:
-    _check_labels(source, dataset)
+def _split(source: Source, name: str, train_size: int, validation_size: int) -> Splits:
     available = len(source.train.labels)
     if train_size < 1 or validation_size < 0:
         raise ValueError(
             f"train_size={train_size} must be at least 1, "
             f"validation_size={validation_size} at least 0"
         )
+    most = min(train_size, available)
     if train_size + validation_size > available:
         raise ValueError(
             f"train_size={train_size} and validation_size={validation_size} overlap: "
-            f"there are {available} training images in all"
+            f"there are {available} training images in all, as for train_size={most} and "
+            f"validation_size={available - most}"
         )
     images, labels = source.train
     validation_start = available - validation_size
-    return Splits(
-        train=Dataset(images[:train_size], labels[:train_size]),
-        validation=Dataset(images[validation_start:], labels[validation_start:]),
-        test=source.test,
-        num_classes=source.num_classes,
-        class_names=source.class_names or tuple(map(str, range(source.num_classes))),
-    )
+    try:
+        return Splits(
+            train=Dataset(images[:train_size], labels[:train_size]),
+            validation=Dataset(images[validation_start:], labels[validation_start:]),
+            test=source.test,
+            num_classes=source.num_classes,
+            class_names=source.class_names or tuple(map(str, range(source.num_classes))),
+        )
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -14,6 +14,7 @@ from digits_jax.reports import drawing, figures
 from digits_jax.reports.detail import detail
 from digits_jax.reports.page import element, page, picture, section, table
 from digits_jax.runs import reading
+from digits_jax.runs.identity import data_sha256
 from digits_jax.runs.reading import Group
 
 # Column, name in summary.json, and format: of a run, then of means over seeds.
@@ -42,7 +43,9 @@ class Report(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def make(directories: Sequence[str | os.PathLike[str]]) -> Report:
+def make(
+    directories: Sequence[str | os.PathLike[str]], data_dir: str | os.PathLike[str] | None = None
+) -> Report:
     """Makes the report of runs, which may differ in anything.
 
     Runs that differ only in their seed form a group. Learning curves show every group; confusion,
@@ -50,6 +53,7 @@ def make(directories: Sequence[str | os.PathLike[str]]) -> Report:
 
     Args:
         directories: what `runs.train` wrote: at least one, each once.
+        data_dir: where their data are now, if they have moved.
 
     Raises:
         ValueError: in one line, where a directory is given twice or holds no finished run, the data
@@ -66,8 +70,12 @@ def make(directories: Sequence[str | os.PathLike[str]]) -> Report:
     body = [element("h1", title), _summary(groups), _settings(groups), _learning_curves(groups)]
     for group in groups:
         run = group.runs[0]
-        splits = load(**run.config.data_settings)
+        moved = {} if data_dir is None else {"data_dir": data_dir}
+        splits = load(**run.config.data_settings | moved)
         reading.check_data(run, splits)
+        if run.model.data not in ("", data_sha256(splits)):
+            warning = f"{run.name}: the data here are not those that it was trained and scored on"
+            body.append(element("p", warning, class_="note"))
         body.append(detail(run, splits, seeds=len(group.runs)))
     return Report(
         html=page(title, body),
@@ -119,7 +127,7 @@ def _means(group: Group) -> tuple[str, ...]:
 
 
 def _settings(groups: Sequence[Group]) -> Element:
-    different, same = reading.settings([group.runs[0].config for group in groups])
+    different, same = reading.settings([group.runs[0] for group in groups])
     content = []
     if different:
         header = ["setting", *(group.label for group in groups)]

@@ -116,5 +116,5 @@ def _check_same_run(body: dict[str, Any], identity: dict[str, Any]) -> None:
     for name in saved.keys() - defaults.keys() - ours.keys():
         raise ValueError(f"this version knows no setting {name}, which is {saved[name]} there")
     for name, here in ours.items():
-        if saved.get(name) != here:
-            raise ValueError(f"of another run: {name} is {saved.get(name)} there, and {here} here")
+        if saved.get(name, here) != here:  # what an earlier version did not save is not known
+            raise ValueError(f"of another run: {name} is {saved[name]} there, and {here} here")

@@ -15,8 +15,15 @@ def check(directory: Path, overwrite: bool) -> None:
     """Checks that a script may write into `directory`, which need not exist.
 
     Raises:
-        ValueError: where it is not a folder, or not empty and `overwrite` is false.
+        ValueError: where it is not a folder, not empty and `overwrite` is false, or held.
     """
+    _check_empty(directory, overwrite)
+    if (directory / LOCK_FILE).exists():
+        with locked(directory):
+            pass
+
+
+def _check_empty(directory: Path, overwrite: bool) -> None:
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{directory} is not a folder")
     if overwrite or not directory.exists():
@@ -54,10 +61,10 @@ def clear(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
         names: files that are removed, as glob patterns, beside what was half-written.
 
     Raises:
-        ValueError: as `check`.
+        ValueError: where it is not a folder, or not empty and `overwrite` is false.
         OSError: where it cannot be made.
     """
-    check(directory, overwrite)
+    _check_empty(directory, overwrite)
     directory.mkdir(parents=True, exist_ok=True)
     remove_half_written(directory)
     for name in names:

@@ -18,12 +18,16 @@ FORMAT = 1
 
 
 class TrainedModel(NamedTuple):
-    """Parameters and what it takes to apply them: see `digits_jax.training.make_model`."""
+    """Parameters and what it takes to apply them: see `digits_jax.training.make_model`.
+
+    `data` is the SHA-256 of what it was trained and scored on; empty where that is not known.
+    """
 
     params: Params
     config: Config
     image_shape: tuple[int, int]
     num_classes: int
+    data: str = ""
 
 
 def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
@@ -42,6 +46,7 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
         "config": dataclasses.asdict(model.config),
         "image_shape": model.image_shape,
         "num_classes": model.num_classes,
+        "data": model.data,
         "shapes": {name: tensor.shape for name, tensor in tensors.items()},
         "sha256": sha256(tensors),
     }
@@ -75,7 +80,8 @@ def _parse(tensors: Tensors, metadata: dict[str, Any]) -> TrainedModel:
     template = jax.eval_shape(lambda: init(jax.random.key(0)))
     leaves = jax.tree.leaves(fill(_layers(template), tensors))
     params = jax.tree.unflatten(jax.tree.structure(template), map(jnp.asarray, leaves))
-    return TrainedModel(params, config, (height, width), num_classes)
+    data = metadata.get("data", "")
+    return TrainedModel(params, config, (height, width), num_classes, data)
 
 
 def _layers(params: Params) -> dict[str, Any]:

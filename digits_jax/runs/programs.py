@@ -1,5 +1,7 @@
 """The compiled programs of a run, and the epochs that they make."""
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -53,6 +55,22 @@ def state_template(config: Config, splits: Splits) -> TrainState:
     return state
 
 
+def check_memory(state: TrainState) -> None:
+    """Checks, before anything is compiled, that a CPU's memory holds a state and one gradient.
+
+    Raises:
+        ValueError: in one line, which says how much it takes.
+    """
+    leaves = jax.tree.leaves((state.params, state.params, state.opt_state))
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) / 2**30
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if jax.default_backend() == "cpu" and needed > there:
+        raise ValueError(
+            f"parameters, their gradient and the optimizer's state take {needed:,.0f} GiB of "
+            f"memory, and there are {there:,.0f}: choose a smaller network"
+        )
+
+
 def compile_programs(config: Config, splits: Splits, gradient_norms: bool = False) -> Programs:
     """Compiles a run ahead of time, so that compile time and training time can be told apart.
 
@@ -72,6 +90,7 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
 
     numbers = shapes(hyperparameters(config), copied)
     state = shapes(jax.eval_shape(training.init, numbers), copied)
+    check_memory(state)
     evaluate = jax.jit(training.evaluate)
 
     def evaluation(split: Dataset) -> Evaluate:

@@ -156,11 +156,11 @@ def group(runs: Sequence[Run]) -> list[Group]:
     A group's label holds its settings as far as they differ between groups, or the name of its
     first run where those are long; a single group's is empty.
     """
-    members: dict[Config, dict[int, list[Run]]] = {}
+    members: dict[tuple[str, ...], dict[int, list[Run]]] = {}
     for run in runs:
-        seeds = members.setdefault(dataclasses.replace(run.config, seed=0), {})
+        seeds = members.setdefault(tuple(_settings(run).values()), {})
         seeds.setdefault(run.config.seed, []).append(run)
-    different, _ = settings(list(members))
+    different, _ = settings([next(iter(seeds.values()))[0] for seeds in members.values()])
     labels = [
         ", ".join(f"{name}={values[index]}" for name, values in different.items())
         for index in range(len(members))
@@ -177,15 +177,23 @@ def group(runs: Sequence[Run]) -> list[Group]:
     ]
 
 
-def settings(configs: Sequence[Config]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """All settings but the seed, as a person reads them: those that differ, those that do not."""
-    values = {
-        field.name: [_written(getattr(config, field.name)) for config in configs]
-        for field in dataclasses.fields(Config)
-        if field.name != "seed"
-    }
+def settings(runs: Sequence[Run]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """All settings but the seed, as a person reads them: those that differ, those that do not.
+
+    With them, what else numbers depend on: the data, and options of JAX. `none`: not recorded.
+    """
+    columns = zip(*(_settings(run).values() for run in runs), strict=True)
+    values = dict(zip(_settings(runs[0]), map(list, columns), strict=True))
     different = {name: written for name, written in values.items() if len(set(written)) > 1}
     return different, {name: values[name][0] for name in values if name not in different}
+
+
+def _settings(run: Run) -> dict[str, str]:
+    values = dataclasses.asdict(run.config) | {
+        "data": run.model.data[:12] or None,
+        "numerics": run.summary.get("numerics"),
+    }
+    return {name: _written(value) for name, value in values.items() if name != "seed"}
 
 
 def _written(value: Any) -> str:

@@ -1,7 +1,6 @@
 """One run in a directory of its own: train, survive, and write metrics, summary and model."""
 
 import contextlib
-import dataclasses
 import json
 import shutil
 import time
@@ -13,10 +12,11 @@ import jax
 
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
-from digits_jax.runs import checkpoints, directories, model_file, summary, tensorboard
+from digits_jax.runs import checkpoints, directories, identity, model_file, summary, tensorboard
 from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.history import Row as Row
+from digits_jax.runs.identity import epochs_may_grow as epochs_may_grow
 from digits_jax.runs.observers import (
     Observer,
     check_finite,
@@ -35,8 +35,8 @@ from digits_jax.runs.summary import Trained
 
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
-RUN_FILES = (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE)
-CHECKPOINTS, PROFILE = "checkpoints", "profile"
+RUN_FILES = (FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE)
+CHECKPOINTS, PROFILE, EARLIER = "checkpoints", "profile", "earlier"
 
 
 class Stopped(Exception):
@@ -50,14 +50,23 @@ class Stopped(Exception):
 def prepare_directory(directory: Path, overwrite: bool) -> None:
     """Makes the directory of a run; with `overwrite`, removes an earlier run and nothing else.
 
+    The files of one that is finished are kept in `EARLIER` until this one is, by `write_summary`.
+
     Raises:
         ValueError: as `directories.check`.
         OSError: where it cannot be made.
     """
+    if overwrite and (directory / SUMMARY_FILE).is_file():
+        (directory / EARLIER).mkdir(exist_ok=True)
+        for name in RUN_FILES:  # the summary last: with it a run is finished
+            with contextlib.suppress(FileNotFoundError):
+                (directory / name).replace(directory / EARLIER / name)
     # The flags first: what is left without them is no run that could be resumed.
     directories.clear(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
     for name in (CHECKPOINTS, PROFILE):
-        if (directory / name).is_dir():
+        if (directory / name).is_symlink():  # what it names is another's
+            (directory / name).unlink()
+        elif (directory / name).is_dir():
             shutil.rmtree(directory / name)
 
 
@@ -78,9 +87,8 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
             epochs of `config`.
     """
     template = state_template(config, splits)
-    checkpoint, damaged = checkpoints.restore(
-        directory / CHECKPOINTS, _identity(config, splits), template
-    )
+    expected = identity.of_checkpoints(config, splits, identity.data_sha256(splits))
+    checkpoint, damaged = checkpoints.restore(directory / CHECKPOINTS, expected, template)
     if checkpoint and len(checkpoint.rows) > config.epochs:
         raise ValueError(
             f"the run in {directory} is at epoch {len(checkpoint.rows)} of {config.epochs}"
@@ -131,13 +139,14 @@ def train(
     else:
         state = programs.init(programs.put(hyperparameters(config)))
 
+    data = identity.data_sha256(splits)
     observers = [contextlib.nullcontext(check_losses), *observers]
     if directory:
-        identity, folder = _identity(config, splits), directory / CHECKPOINTS
+        common, folder = identity.of_checkpoints(config, splits, data), directory / CHECKPOINTS
         observers = [
             metrics(directory / METRICS_FILE, rows),
             *observers,
-            checkpointing(folder, identity, rows, checkpoint_seconds),
+            checkpointing(folder, common, rows, checkpoint_seconds),
         ]
     with contextlib.ExitStack() as stack:
         observe = [stack.enter_context(observer) for observer in observers]
@@ -158,7 +167,7 @@ def train(
     evaluate_seconds += time.perf_counter() - started
     check_finite("test_loss", decimal(test.loss), config.epochs)
     params = jax.device_get(state.judged)
-    model = model_file.TrainedModel(params, config, splits.image_shape, splits.num_classes)
+    model = model_file.TrainedModel(params, config, splits.image_shape, splits.num_classes, data)
     started = time.perf_counter()
     if directory:
         model_file.save(directory / MODEL_FILE, model)
@@ -177,23 +186,8 @@ def write_summary(
     """Writes `summary.summarise` into `directory`, and returns it: with it a run is finished."""
     found = summary.summarise(trained, splits, total_seconds, seconds or {})
     write_atomically(directory / SUMMARY_FILE, (json.dumps(found, indent=2) + "\n").encode())
+    for name in RUN_FILES:
+        (directory / EARLIER / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # none there, or something else in it
+        (directory / EARLIER).rmdir()
     return found
-
-
-def epochs_may_grow(config: Config) -> bool:
-    """Whether the epochs made so far would be the same in a longer run."""
-    return config.schedule == "constant"
-
-
-def _identity(config: Config, splits: Splits) -> dict[str, Any]:
-    """What two runs have in common that may restore each other's checkpoints."""
-    identity = dataclasses.asdict(config)
-    if epochs_may_grow(config):
-        del identity["epochs"]
-    return {
-        **identity,
-        "image_shape": splits.image_shape,
-        "num_classes": splits.num_classes,
-        # An environment variable may change it: other keys, another order of images.
-        "random_keys": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
-    }

@@ -14,6 +14,7 @@ from digits_jax.config import Config
 from digits_jax.data.dataset import Splits
 from digits_jax.evaluation import Metrics
 from digits_jax.models import count_parameters
+from digits_jax.runs import identity
 from digits_jax.runs.history import Row
 from digits_jax.runs.model_file import TrainedModel
 from digits_jax.runs.programs import accuracy, decimal
@@ -73,6 +74,8 @@ def summarise(
         **{name: round(value, 4) for name, value in took.items()},
         "images_per_second": round(config.total_steps * config.batch_size / train_seconds),
         "device": jax.devices()[0].device_kind,
+        "data": trained.model.data,
+        "numerics": identity.numerics(),
         "versions": {"python": platform.python_version(), **versions},
         "seed": config.seed,
         "config": dataclasses.asdict(config),
@@ -82,6 +85,7 @@ def summarise(
 def is_of(path: Path, config: Config) -> bool:
     """Whether `path` is the whole summary of a run of `config`."""
     try:
-        return Config.from_dict(json.loads(path.read_text())["config"]) == config
+        found = Config.from_dict(json.loads(path.read_text())["config"])
+        return identity.settings(found) == identity.settings(config)
     except (OSError, ValueError, KeyError, TypeError):
         return False

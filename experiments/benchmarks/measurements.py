@@ -1,28 +1,23 @@
-"""What the benchmark measured, in the same form for every section."""
+"""What the benchmark measures, in the same form for every section, and how it is measured."""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-from experiments.cli.timing import Summary
+from tqdm import tqdm
 
+from experiments.cli.timing import Unavailable, interleaved, summarise
 
-class Effort(NamedTuple):
-    """How much is measured.
+# Quantities, and the units that they are in.
+EPOCH, ACCURACY, RATE = "epoch", "test accuracy", "sgemm"
+TIME, MEMORY = "time", "memory"
+TIME_AN_IMAGE, TIME_A_NETWORK = "time an image", "time a network"
+UNITS = {ACCURACY: "", RATE: "FLOP/s", MEMORY: "B"}  # all others: s
 
-    `rounds` turns of `turn_seconds` of every competitor; accuracy of `seeds` trainings of
-    `score_epochs`; `starts` of every process, which trains `process_epochs`; sweeps of
-    `sweep_epochs`.
-    """
-
-    rounds: int
-    turn_seconds: float
-    seeds: int
-    score_epochs: int
-    starts: int
-    process_epochs: int
-    sweep_epochs: int
+# What gives every quantity once.
+Turn = Callable[[], dict[str, float]]
 
 
 class Measurement(NamedTuple):
@@ -43,19 +38,44 @@ class Measurement(NamedTuple):
     note: str = ""
 
 
-def measurement(
+def take_turns(
     section: str,
-    name: str,
-    setting: object,
     quantity: str,
-    unit: str,
-    found: Summary | Exception,
-    note: str = "",
-) -> Measurement:
-    """What was found, or why nothing was."""
-    if isinstance(found, Exception):
-        found, note = Summary(None, None, None, 0), str(found)  # type: ignore[arg-type]
-    return Measurement(section, name, str(setting), quantity, unit, *found, note)
+    competitors: Mapping[tuple[str, Any], Callable[[], Turn]],
+    rounds: int,
+) -> Iterator[Measurement]:
+    """Prepares all competitors, then lets them take turns, so often each.
+
+    Args:
+        section: names the measurements.
+        quantity: what a competitor that fails is missing.
+        competitors: by name and setting what prepares one.
+        rounds: turns of each.
+    """
+    ready, failures = {}, {}
+    with tqdm(total=(1 + rounds) * len(competitors), desc=section, disable=None) as bar:
+
+        def told(key: tuple[str, Any], function: Callable[[], Any]) -> Any:
+            bar.set_postfix_str(f"{key[0]}, {key[1]}")
+            bar.update()
+            return function()
+
+        for key, prepare in competitors.items():
+            try:
+                ready[key] = partial(told, key, told(key, prepare))
+            except Unavailable as reason:
+                failures[key] = reason
+        results, more = interleaved(ready, rounds)
+    failures |= more
+    for name, setting in competitors:
+        of = partial(Measurement, section, name, str(setting))
+        if why := failures.get((name, setting)):
+            yield of(quantity, "s", None, None, None, 0, str(why))
+            continue
+        turns: list[dict[str, float]] = results[name, setting]
+        for measured in turns[0]:
+            found = summarise([turn[measured] for turn in turns])
+            yield of(measured, UNITS.get(measured, "s"), *found)
 
 
 def select(measurements: Iterable[Measurement], section: str, quantity: str) -> list[Measurement]:

@@ -1,42 +1,170 @@
-"""The benchmark in Markdown, with all its tables."""
+"""What is made of measurements: a page of tables, and the answer in about ten lines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from experiments.benchmarks import epochs, floor, growth, processes
-from experiments.benchmarks.measurements import Measurement, median, select
-from experiments.benchmarks.networks import Network
+from experiments.benchmarks.measurements import (
+    ACCURACY,
+    EPOCH,
+    MEMORY,
+    RATE,
+    TIME,
+    TIME_A_NETWORK,
+    TIME_AN_IMAGE,
+    Measurement,
+    median,
+    select,
+)
+from experiments.benchmarks.sections import IMAGES, NETWORKS, PHASES, PROCESS, SCRIPTS
+from experiments.benchmarks.trainings import AUTODIFF, CNN, CNN_BATCH_SIZE, OPERATIONS
 from experiments.cli.records import duration, table
+from experiments.peers.classic import TRAIN_SIZE
 
-Measurements = Sequence[Measurement]
+Found = Sequence[Measurement]
+Cells = Mapping[tuple[str, str], str]  # by row and column
+CNN_STEPS = TRAIN_SIZE // CNN_BATCH_SIZE
+LABEL, CELL = 32, 14  # characters
 
 
-def markdown(network: Network, measurements: Measurements, header: str, picture: str) -> str:
+def markdown(found: Found, header: str, picture: str) -> str:
     """The title, the header, the picture, then every section that has measurements."""
-    sections = [
-        "# Benchmark",
-        header,
-        f"![Times of an epoch, of whole processes, of growth]({picture})",
-        epochs_section(network, measurements),
-        floor_section(network, measurements),
-        processes_section(measurements),
-        growth_section(measurements),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    parts = ["# Benchmark", header, f"![Times of an epoch, growth]({picture})"]
+    for heading, tables in pages(found).items():
+        shown = [part for text, cells in tables if cells for part in (text, pivot(cells))]
+        parts += [f"## {heading}", *shown] if shown else []
+    return "\n\n".join(parts) + "\n"
 
 
-def pivot(cells: Mapping[tuple[str, str], str], corner: str = "") -> str:
+def pages(found: Found) -> dict[str, list[tuple[str, Cells]]]:
+    """By heading every table, below the words that explain it."""
+    classic, process = partial(cells, found, "epochs"), partial(cells, found, PROCESS)
+    n = max((m.n for m in found), default=0)
+    return {
+        "1. One epoch": [
+            (
+                "784-30-10, sigmoid, quadratic cost, SGD 3.0, 10,000 images; each shuffles them "
+                "anew every epoch and gathers its batches. Median (range) of turns in which all "
+                f"are timed one after the other, n={n}. scikit-learn has no quadratic cost: it "
+                "trains softmax cross-entropy at a learning rate of 0.3, as `autodiff, "
+                "cross-entropy` does.",
+                classic(EPOCH, spread),
+            ),
+            ("The same in times of `autodiff`:", classic(EPOCH, partial(against_ours, found))),
+            (
+                "Test accuracy in % after 5 epochs, median (range) over a seed a turn; at a "
+                "learning rate of 3.0 a batch of 1 makes for noise:",
+                classic(ACCURACY, partial(spread, show=percent)),
+            ),
+        ],
+        "2. The floor": [
+            (
+                f"An epoch's matrix products are {OPERATIONS / 1e9:.3f} GFLOP: forward, gradients "
+                "of the weights, delta through the second layer. The rate of a large float32 "
+                "product, in GFLOP/s, measured in the same turns:",
+                classic(RATE, lambda m: f"{(m.median or 0.0) / 1e9:.0f}"),
+            ),
+            (
+                "The floor is their time at the highest rate of any library. Its share of the "
+                "epoch:",
+                {
+                    (m.name, f"batch {m.setting}"): f"{100 * share:.0f} %"
+                    for m in select(found, "epochs", EPOCH)
+                    if m.name in (AUTODIFF, "manual") and (share := floor_share(found, m))
+                },
+            ),
+        ],
+        "3. The whole process": [
+            (
+                "From the shell to the printed test accuracy (in %), 30 epochs; cold: with an "
+                "empty compilation cache; warm: with that of an earlier run. `autodiff` and "
+                "`manual` are `experiments.train`, which also scores 10,000 validation images "
+                "after every epoch and writes metrics and model; the others train, and score the "
+                f"test images once. Median (range), n={n}. Then where the time of ours goes, in "
+                "seconds by its own clock, from the start of the script on; what is done at the "
+                "same time counts in both places, so that the sum may be more than the total.",
+                {
+                    (row, quantity): cell
+                    for quantity, show in PROCESS_COLUMNS.items()
+                    for (row, _), cell in process(
+                        quantity, show, lambda m: (f"{m.name}, {m.setting}", "")
+                    ).items()
+                },
+            ),
+        ],
+        "4. Growth": [
+            (
+                f"{quantity.capitalize()} against {text}:",
+                cells(found, section, quantity, middle, growing),
+            )
+            for section, quantity, text in (
+                (IMAGES, TIME_AN_IMAGE, "the size of the training set (MNIST, repeated)"),
+                (NETWORKS, TIME_A_NETWORK, "the number of networks of a sweep"),
+            )
+        ],
+        "5. A convolutional network": [
+            (
+                "The network of `recipes/cnn.flags` (5x5 to 24 channels, stride 2; 3x3 to 48, "
+                "stride 2; 3x3 to 96; dense; relu, softmax cross-entropy, AdamW), undistorted, "
+                f"batch 64. Median (range) of a training step in an epoch of {CNN_STEPS}, in which "
+                f"images are gathered, n={n}; in times of `autodiff`; and the test accuracy in % "
+                "after two epochs of 10,000 images:",
+                {
+                    (m.name, column): show(m)
+                    for quantity, column, show in (
+                        (EPOCH, "a step", partial(spread, show=a_step)),
+                        (EPOCH, "in times of ours", partial(against_ours, found)),
+                        (ACCURACY, "test accuracy", partial(spread, show=percent)),
+                    )
+                    for m in select(found, CNN.section, quantity)
+                },
+            ),
+        ],
+    }
+
+
+def a_step(epoch: float) -> str:
+    """The time of a step, from that of an epoch of the convolutional network."""
+    return duration(epoch / CNN_STEPS)
+
+
+def by_batch(m: Measurement) -> tuple[str, str]:
+    """Row and column of a measurement whose setting is a batch size."""
+    return m.name, f"batch {m.setting}"
+
+
+def growing(m: Measurement) -> tuple[str, str]:
+    """Row and column of a measurement whose setting is a number."""
+    return m.name, f"{int(m.setting):,}"
+
+
+def cells(
+    found: Found,
+    section: str,
+    quantity: str,
+    show: Callable[[Measurement], str],
+    place: Callable[[Measurement], tuple[str, str]] = by_batch,
+) -> dict[tuple[str, str], str]:
+    """Those of a quantity, each in its place."""
+    return {place(m): show(m) for m in select(found, section, quantity)}
+
+
+def pivot(cells: Cells) -> str:
     """A table from cells by row and column, both in the order of their first appearance."""
     rows, columns = (dict.fromkeys(key[axis] for key in cells) for axis in (0, 1))
     lines = [[row, *(cells.get((row, column), "") for column in columns)] for row in rows]
-    return table([corner, *columns], lines)
+    return table(["", *columns], lines)
+
+
+def middle(m: Measurement, show: Callable[[float], str] = duration) -> str:
+    """The median; where there is none, why."""
+    return m.note if m.median is None else show(m.median)
 
 
 def spread(m: Measurement, show: Callable[[float], str] = duration) -> str:
     """The median with its range; where there is none, why."""
-    if m.median is None or m.minimum is None or m.maximum is None:
-        return m.note
-    middle = show(m.median)
-    return middle if m.n == 1 else f"{middle} ({show(m.minimum)} to {show(m.maximum)})"
+    if m.minimum is None or m.maximum is None or m.n == 1:
+        return middle(m, show)
+    return f"{middle(m, show)} ({show(m.minimum)} to {show(m.maximum)})"
 
 
 def percent(part: float) -> str:
@@ -44,118 +172,74 @@ def percent(part: float) -> str:
     return f"{100 * part:.2f}"
 
 
-def by_batch(
-    measurements: Measurements, show: Callable[[Measurement], str]
-) -> dict[tuple[str, str], str]:
-    """Cells by name and batch size."""
-    return {(m.name, f"batch {m.setting}"): show(m) for m in measurements}
+PROCESS_COLUMNS: dict[str, Callable[[Measurement], str]] = {
+    TIME: spread,
+    MEMORY: partial(middle, show=lambda size: f"{size / 1e6:.0f} MB"),
+    ACCURACY: partial(middle, show=percent),
+    **{phase: partial(middle, show="{:.2f}".format) for phase in PHASES},
+}
 
 
-def epochs_section(network: Network, measurements: Measurements) -> str:
-    """Section 1."""
-    times, accuracies, cores = (
-        select(measurements, network.section, quantity)
-        for quantity in (epochs.EPOCH, epochs.ACCURACY, epochs.CORES)
-    )
-    if not times:
-        return ""
-
-    def against_ours(m: Measurement) -> str:
-        ours = median(measurements, network.section, "autodiff", m.setting, epochs.EPOCH)
-        return f"{m.median / ours:.2f}" if m.median and ours else ""
-
-    seeds, told = max(((m.n, m.note) for m in accuracies), default=(0, ""))
-    parts = [
-        "## 1. One epoch",
-        f"{network.description}; each shuffles them anew every epoch and gathers its batches. "
-        f"Median (range) of turns in which all are timed one after the other, "
-        f"n={max(m.n for m in times)}. scikit-learn has no quadratic cost: it trains softmax "
-        "cross-entropy at a learning rate of 0.3, as `autodiff, cross-entropy` does.",
-        pivot(by_batch(times, spread)),
-        "The same in times of `autodiff`:",
-        pivot(by_batch(times, against_ours)),
-        f"Test accuracy in %, all after {told} epochs, median (range) over seeds, n={seeds}; at a "
-        "learning rate of 3.0 a batch of 1 makes for noise:",
-        pivot(by_batch(accuracies, lambda m: spread(m, percent))),
-        "Cores that are busy meanwhile (processor time over time):",
-        pivot(by_batch(cores, lambda m: spread(m._replace(n=1), "{:.1f}".format))),
-    ]
-    tried = select(measurements, network.section, epochs.TRIED)
-    if tried:
-        cells = {(f"{m.name}: {m.note}", f"batch {m.setting}"): spread(m) for m in tried}
-        parts += ["All forms of the peers, of which the fastest stands above:", pivot(cells)]
-    return "\n\n".join(parts)
+def against_ours(found: Found, m: Measurement) -> str:
+    """The median in times of that of `autodiff`."""
+    ours = median(found, m.section, AUTODIFF, m.setting, m.quantity)
+    return f"{m.median / ours:.2f}" if m.median and ours else ""
 
 
-def floor_section(network: Network, measurements: Measurements) -> str:
-    """Section 2."""
-    rates = select(measurements, network.section, epochs.RATE)
-    if not rates:
-        return ""
-    shares = {}
-    for name in network.ours:
-        for setting in dict.fromkeys(m.setting for m in rates):
-            for one_core, where in ((True, "one core"), (False, "all cores")):
-                share = floor.share(network, measurements, name, setting, one_core)
-                if share:
-                    shares[f"{name}, of {where}", f"batch {setting}"] = f"{100 * share:.0f} %"
-    return "\n\n".join(
-        [
-            "## 2. The floor",
-            f"An epoch's matrix products are {network.images * network.operations / 1e9:.3f} "
-            "GFLOP: forward, gradients of the weights, delta through the second layer. The rate of "
-            "a large float32 product, in GFLOP/s, measured in the same turns:",
-            pivot(by_batch(rates, lambda m: f"{(m.median or 0.0) / 1e9:.0f}")),
-            "The floor is their time at the highest rate of any library, on one core and on all "
-            "(or on JAX's own device). Its share of the epoch:",
-            pivot(shares),
+def floor_seconds(found: Found, setting: str) -> float | None:
+    """The time of an epoch's products at the highest rate of any library."""
+    rates = [m.median for m in select(found, "epochs", RATE) if m.median and m.setting == setting]
+    return OPERATIONS / max(rates) if rates else None
+
+
+def floor_share(found: Found, m: Measurement) -> float | None:
+    """Its part of the time of an epoch: 1 where there is nothing but matrix products."""
+    floor = floor_seconds(found, m.setting)
+    return floor / m.median if floor and m.median else None
+
+
+def answer(found: Found) -> Iterator[str]:
+    """What was found, for a terminal."""
+    for section, (what, show) in SHOWN.items():
+        yield from _beside_peers(found, section, what, show)
+    for which, names in (("whole, 30 epochs", (AUTODIFF,)), ("others", SCRIPTS)):
+        texts = [
+            f"{m.name} {m.setting} {duration(m.median)}, {memory / 1e6:.0f} MB"
+            for m in select(found, PROCESS, TIME)
+            if m.median and m.name in names and (memory := median(found, *m[:3], MEMORY))
         ]
-    )
+        if texts:
+            yield _row(which, ["; ".join(texts)])
+    for section, quantity in ((IMAGES, TIME_AN_IMAGE), (NETWORKS, TIME_A_NETWORK)):
+        times = [m for m in select(found, section, quantity) if m.name.startswith(AUTODIFF)]
+        if times := [m for m in times if m.median]:
+            best = min(times, key=lambda m: m.median or 0.0).name
+            each = [f"{middle(m)} of {int(m.setting):,}" for m in times if m.name == best]
+            yield _row(quantity, [f"{', '.join(each)} ({best})"])
 
 
-def processes_section(measurements: Measurements) -> str:
-    """Section 3."""
-    times = select(measurements, processes.SECTION, processes.TIME)
-    if not times:
-        return ""
-    shows: dict[str, Callable[[Measurement], str]] = {
-        processes.TIME: spread,
-        processes.MEMORY: lambda m: f"{(m.median or 0.0) / 1e6:.0f} MB",
-        processes.ACCURACY: lambda m: percent(m.median or 0.0),
-    } | dict.fromkeys(processes.PHASES, lambda m: f"{m.median or 0.0:.2f}")
-    told = next((m.note for m in times if m.median), "")
-    cells = {
-        (f"{m.name}, {m.setting}", m.quantity): shows[m.quantity](m)
-        for m in measurements
-        if m.section == processes.SECTION
-    }
-    return "\n\n".join(
-        [
-            "## 3. The whole process",
-            f"From the shell to the printed test accuracy (in %), {told}; cold: with an "
-            "empty compilation cache; warm: with that of an earlier run. `autodiff` and "
-            "`manual` are `experiments.train`, which also scores 10,000 validation images after "
-            "every epoch and writes metrics and model; the others train, and score the test images "
-            f"once. Median (range), n={max(m.n for m in times)}. Then where the time of ours goes, "
-            "in seconds by its own clock, from the start of the script on; what is done at the "
-            "same time counts in both places, so that the sum may be more than the total.",
-            pivot(cells),
-        ]
-    )
+# What is timed beside its peers, by section.
+SHOWN = {"epochs": ("10,000 images", duration), CNN.section: ("convolutional step", a_step)}
 
 
-def growth_section(measurements: Measurements) -> str:
-    """Section 4."""
-    parts = []
-    for section, quantity, text in (
-        (growth.IMAGES, growth.TIME_AN_IMAGE, "the size of the training set (MNIST, repeated)"),
-        (growth.NETWORKS, growth.TIME_A_NETWORK, "the number of networks of a sweep"),
-    ):
-        found = select(measurements, section, quantity)
-        if found:
-            cells = {
-                (m.name, f"{int(m.setting):,}"): duration(m.median) if m.median else m.note
-                for m in found
-            }
-            parts += [f"{quantity.capitalize()} against {text}:", pivot(cells, section)]
-    return "\n\n".join(["## 4. Growth", *parts]) if parts else ""
+def _beside_peers(
+    found: Found, section: str, what: str, show: Callable[[float], str]
+) -> Iterator[str]:
+    times = [m for m in select(found, section, EPOCH) if ":" not in m.name]
+    ours = [m for m in times if m.name == AUTODIFF and m.median]
+    if not ours:
+        return
+    yield _row(what, [f"batch {m.setting}" for m in ours])
+    yield _row(f"{AUTODIFF} takes", [middle(m, show) for m in ours])
+    for name in dict.fromkeys(m.name for m in times if not m.name.startswith((AUTODIFF, "manual"))):
+        mine = [m for m in times if m.name == name]
+        ratios = [against_ours(found, m) for m in mine]
+        why = {m.note for m in mine if m.note}
+        shown = [f"{ratio} times" if ratio else "-" for ratio in ratios]
+        yield _row(f"{name} takes", [*shown, *(f"  {reason}" for reason in why)])
+    if section == "epochs" and (shares := [s for m in ours if (s := floor_share(found, m))]):
+        yield _row("the products alone", [f"{share:.2f} times" for share in shares])
+
+
+def _row(label: str, texts: Iterable[str]) -> str:
+    return f"{label:<{LABEL}}{''.join(f'{text:>{CELL}}' for text in texts)}"

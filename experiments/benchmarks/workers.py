@@ -1,4 +1,4 @@
-"""Competitors in processes of their own, kept alive and asked for one measurement at a time.
+"""Competitors in processes of their own, kept alive and asked for one thing at a time.
 
 Libraries of different origin in one process fight for its threads; here each has its own settings,
 and only the one that is asked has anything to do. A request and its answer are a line of JSON each.
@@ -14,15 +14,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from experiments.cli.timing import Timing, Unavailable, measure
+from experiments.cli.timing import Unavailable
 
 ROOT = Path(__file__).parents[2]
-COMPETITORS = "experiments.benchmarks.competitors"
-# What a competitor is: functions by name, to be called and timed.
+# What a competitor is: functions by name.
 Functions = dict[str, Callable[..., Any]]
 
 
@@ -32,47 +31,46 @@ class Worker(NamedTuple):
     process: subprocess.Popen[str]
     log: IO[str]
 
+    def prepare(self, function: str, **arguments: Any) -> Callable[..., Any]:
+        """Has the process keep the functions by name that a function returns.
 
-class Prepared(NamedTuple):
-    """Functions that a worker keeps."""
+        Args:
+            function: with its module, as in `experiments.benchmarks.project.epoch`.
+            arguments: what it is called with.
 
-    worker: Worker
-    key: int
+        Returns:
+            What calls one of them: its name, and its arguments by name.
+        """
+        key = ask(self, function=function, arguments=arguments)
+        return lambda name, **given: ask(self, key=key, function=name, arguments=given)
 
-    def call(self, function: str, **arguments: Any) -> Any:
-        """What one of them returns."""
-        return ask(self.worker, do="call", key=self.key, function=function, arguments=arguments)
 
-    def measure(self, function: str, seconds: float) -> Timing:
-        """`timing.measure` of one of them."""
-        return Timing(
-            *ask(self.worker, do="measure", key=self.key, function=function, seconds=seconds)
-        )
+Pool = Callable[..., Worker]
 
 
 @contextlib.contextmanager
-def started(
-    environment: Mapping[str, str] | None = None, one_core: bool = False
-) -> Iterator[Worker]:
-    """A worker with its own environment variables, ended with the context.
+def started() -> Iterator[Pool]:
+    """What gives the worker of a name and of environment variables, ended with the context."""
+    with contextlib.ExitStack() as stack:
+        running: dict[Any, Worker] = {}
 
-    Args:
-        environment: the variables that it has besides those of this process.
-        one_core: whether the system keeps it on one core, where it can.
-    """
+        def worker(name: str, **environment: str) -> Worker:
+            key = name, *environment.items()
+            if key not in running:
+                running[key] = stack.enter_context(_process(environment))
+            return running[key]
+
+        yield worker
+
+
+@contextlib.contextmanager
+def _process(environment: dict[str, str]) -> Iterator[Worker]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment}
+    command = [sys.executable, "-m", "experiments.benchmarks.workers"]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.benchmarks.workers"],
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        if one_core and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(process.pid))})
+        process = subprocess.Popen(command, env=variables, **pipes, stderr=log, text=True)
         try:
             yield Worker(process, log)
         finally:
@@ -105,22 +103,11 @@ def ask(worker: Worker, **request: Any) -> Any:
     return answer["result"]
 
 
-def prepare(worker: Worker, function: str, **arguments: Any) -> Prepared:
-    """Has a worker call a function and keep the functions by name that it returns.
-
-    Args:
-        worker: where.
-        function: as in `.project.epoch`, of a module of `competitors`, or a full name.
-        arguments: what it is called with.
-    """
-    return Prepared(worker, ask(worker, do="prepare", function=function, arguments=arguments))
-
-
 def _serve(requests: IO[str], answers: IO[str]) -> None:
     prepared: list[Functions] = []
     for line in requests:
         try:
-            answer = {"result": _answer(json.loads(line), prepared)}
+            answer = {"result": _answer(prepared, **json.loads(line))}
         except ModuleNotFoundError as error:
             answer = {"error": f"not installed: {error.name}"}
         except Exception as error:
@@ -130,16 +117,14 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
         answers.flush()
 
 
-def _answer(request: dict[str, Any], prepared: list[Functions]) -> Any:
-    if request["do"] == "prepare":
-        module, _, name = request["function"].rpartition(".")
-        make = getattr(importlib.import_module(module, COMPETITORS), name)
-        prepared.append(make(**request["arguments"]))
-        return len(prepared) - 1
-    function = prepared[request["key"]][request["function"]]
-    if request["do"] == "measure":
-        return measure(function, request["seconds"])
-    return function(**request["arguments"])
+def _answer(
+    prepared: list[Functions], function: str, arguments: dict[str, Any], key: int | None = None
+) -> Any:
+    if key is not None:
+        return prepared[key][function](**arguments)
+    module, _, name = function.rpartition(".")
+    prepared.append(getattr(importlib.import_module(module), name)(**arguments))
+    return len(prepared) - 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from absl import flags as absl_flags
 from digits_jax.parallel.distributed import Job
 from experiments.cli.flags import FLAGS
 
+MOST_CPU_DEVICES = 1024  # each is a few threads
+
 
 def define_cpu_devices(text: str, module_name: str) -> None:
     """Defines how many devices JAX makes of a CPU."""
@@ -28,8 +30,11 @@ def use_cpu_devices(auto: int) -> None:
         ValueError: where it is neither auto nor a number.
     """
     text: str = FLAGS.cpu_devices
-    if text != "auto" and not (text.isdigit() and int(text) > 0):
-        raise ValueError(f"cpu_devices={text}: expected auto or a whole number of at least 1")
+    if text != "auto" and not (text.isdigit() and 0 < int(text) <= MOST_CPU_DEVICES):
+        raise ValueError(
+            f"cpu_devices={text}: expected auto or a whole number of at least 1, and at most "
+            f"{MOST_CPU_DEVICES}"
+        )
     count = auto if text == "auto" else int(text)
     if text != "auto" or count > 1:  # else what the environment says stays
         jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import dataclasses
 import datetime
+import errno
 import gc
 import itertools
 import os
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax
 from absl import app, flags, logging
 
 from digits_jax.config import Config
@@ -72,6 +74,8 @@ def define_report() -> None:
     """Defines where a report goes."""
     text = "the page; an earlier one of that name is replaced"
     flags.DEFINE_string("output", "report.html", text, module_name="run")
+    text = "folder of the runs' data, where it has moved"
+    flags.DEFINE_string("data_dir", None, text, module_name="run")
     text = "folder that receives the pictures singly, as PNG files"
     flags.DEFINE_string("figures_dir", None, text, module_name="run")
 
@@ -90,8 +94,11 @@ def workdir(name: str) -> Path:
     """The folder that `--workdir` names, or a new one under `runs` after the time and `name`.
 
     Raises:
+        ValueError: where it is empty: that would be the current folder.
         OSError: where it cannot be made.
     """
+    if FLAGS.workdir == "":
+        raise ValueError("workdir is empty: expected a folder, as in --workdir=runs/mine")
     if FLAGS.workdir is not None:
         return Path(FLAGS.workdir).expanduser()
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -116,6 +123,8 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
         for field in dataclasses.fields(Config)
         if field.name in parsed
     }
+    if values.get("data_dir"):  # the run may be read again from elsewhere
+        values["data_dir"] = str(Path(values["data_dir"]).expanduser().absolute())
     return Config.from_dict(values)
 
 
@@ -178,12 +187,17 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout:  # else it was closed from the beginning
+            sys.stdout.flush()
     except BrokenPipeError:  # as of `... | head -1`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except kinds as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        where = ""
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            where = "standard output: "
+        sys.exit(f"error: {where}{' '.join(str(error).split())}")
 
 
 def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str = "") -> None:
@@ -212,15 +226,33 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
     def guarded(argv: list[str]) -> int | None:
         try:
             with user_errors(OSError, *kinds):
+                if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+                    sys.exit("error: JAX_DISABLE_JIT is set: scripts run what they have compiled")
                 return main(argv[1:]) if arguments else main()
         except KeyboardInterrupt:
             return 130
+        except Exception as error:
+            if lacking := _lacking(error):
+                sys.exit(f"error: {' '.join(lacking.split())}")
+            raise
 
     # The cyclic garbage collector would go through all that is imported again and again, and at
     # exit object by object.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     app.run(guarded, flags_parser=parse)
+
+
+def _lacking(error: Exception) -> str | None:
+    """What the machine lacks, as far as it is that by which a script failed."""
+    if isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory", str(error)):
+        return f"too little memory: {error or 'choose fewer images, or a smaller network'}"
+    try:
+        jax.devices()
+    except Exception:
+        platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
+        return f"JAX_PLATFORMS={platforms}: no such device here: unset it, or set it to cpu"
+    return None
 
 
 def _parse(argv: list[str]) -> list[str]:

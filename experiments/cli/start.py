@@ -136,8 +136,11 @@ def _read(script: Script, directory: Path) -> None:
         for name in script.all_flags
         if FLAGS[name].present
     }
+    stored = path.read_text("utf-8", "replace")
+    if "\n--seed=" not in stored or not stored.endswith("\n"):  # every script writes it
+        raise ValueError(f"{path} is damaged: it does not hold all flags of the {script.what}")
     try:
-        _put(script, path.read_text().splitlines())
+        _put(script, stored.splitlines())
     except absl_flags.Error as error:
         raise ValueError(f"{path}: {error}") from None
     for name, (ours, text) in given.items():
@@ -150,7 +153,7 @@ def _read(script: Script, directory: Path) -> None:
                     f"{contradiction}: its learning rate depends on epochs, as --schedule="
                     f"{FLAGS.schedule} spans them all"
                 )
-        elif name not in script.kept and ours != theirs:
+        elif name not in (*script.kept, "data_dir") and ours != theirs:  # data may have moved
             raise ValueError(f"{contradiction} in {directory}")
         FLAGS[name].value = ours
 

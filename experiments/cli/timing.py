@@ -15,10 +15,9 @@ class Unavailable(Exception):
 
 
 class Timing(NamedTuple):
-    """The median time of `n` calls, in seconds: by the clock, and of all cores together."""
+    """The median time of `n` calls, in seconds."""
 
     seconds: float
-    cpu_seconds: float
     n: int
 
 
@@ -41,7 +40,6 @@ def measure(
     seconds: float,
     least: int = 1,
     clock: Callable[[], float] = time.perf_counter,
-    cpu_clock: Callable[[], float] = time.process_time,
 ) -> Timing:
     """The median time of a call among as many as fit into `seconds`.
 
@@ -53,17 +51,15 @@ def measure(
         least: calls to make, also where they take longer; fewer, where even these take longer than
             ten times `seconds`.
         clock: tells the time, in seconds.
-        cpu_clock: tells the time that all cores have spent on this process.
     """
-    times: list[tuple[float, float]] = []
+    times: list[float] = []
     began = clock()
     while not times or clock() - began < seconds * (PATIENCE if len(times) < least else 1):
-        started, cpu_started = clock(), cpu_clock()
+        started = clock()
         function()
-        times.append((clock() - started, cpu_clock() - cpu_started))
+        times.append(clock() - started)
     counted = times[1:] or times
-    seconds_each, cpu_seconds_each = map(statistics.median, zip(*counted, strict=True))
-    return Timing(seconds_each, cpu_seconds_each, len(counted))
+    return Timing(statistics.median(counted), len(counted))
 
 
 def interleaved(

@@ -5,8 +5,6 @@ Nothing here comes from the library; `numpy_training` is the same as fast as it 
 are numbered as in Nielsen, Neural Networks and Deep Learning, 2015, chapter 2.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,32 +75,3 @@ def value_and_grad(
         delta = (delta @ layers[l + 1][0]) * f_prime(activation, z[l], a[l + 1])  # BP2
         gradient.append((delta.T @ a[l], delta.sum(axis=0)))
     return value, gradient[::-1]
-
-
-def train_step(
-    layers: Layers,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.integer],
-    learning_rate: float,
-    activation: str,
-    loss: str,
-    value_and_grad: Callable[..., tuple[float, Layers]] = value_and_grad,
-) -> Layers:
-    """One update of gradient descent.
-
-    Args:
-        layers: the network before it; not changed.
-        images: [batch, height, width], grey levels 0 to 255.
-        labels: [batch].
-        learning_rate: the length of the step.
-        activation: as in `value_and_grad`.
-        loss: as in `value_and_grad`.
-        value_and_grad: the gradient, by default the one above.
-    """
-    dtype = layers[0][0].dtype
-    _, gradient = value_and_grad(layers, images.astype(dtype) / 255, labels, activation, loss)
-    rate = dtype.type(learning_rate)
-    return [
-        (weights - rate * dw, biases - rate * db)
-        for (weights, biases), (dw, db) in zip(layers, gradient, strict=True)
-    ]

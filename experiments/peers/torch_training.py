@@ -4,7 +4,6 @@ usage: python -m experiments.peers.torch_training [EPOCHS]
 """
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ from torch.nn import functional
 
 from experiments.peers import classic
 from experiments.peers.classic import CLASSES, HIDDEN, LEARNING_RATE, PIXELS, Data, Training
-
-Step = Callable[[Any], None]
 
 
 def loss(parameters: Any, x: Any, y: Any) -> Any:
@@ -26,20 +23,15 @@ def loss(parameters: Any, x: Any, y: Any) -> Any:
 
 
 def make_training(
-    data: Data,
-    batch_size: int,
-    update: str = "_foreach_add_",
-    rows: str = "float32",
-    options: dict[str, Any] | None = None,
+    data: Data, batch_size: int, update: str = "eager", rows: str = "float32"
 ) -> Training:
     """Gradient descent with gradients by torch.autograd, or all of a step by torch.compile.
 
     Args:
         data: what to train on and to score.
         batch_size: images a step.
-        update: `_foreach_add_`, `torch.optim.SGD`, or `compiled`.
+        update: `eager` or `compiled`.
         rows: the type that images are gathered in; uint8 is turned into float32 by the batch.
-        options: of torch.compile.
     """
     images, test_images = (torch.from_numpy(a.copy()) for a in (data.images, data.test_images))
     images = images if rows == "uint8" else images.float() / 255
@@ -64,17 +56,31 @@ def make_training(
         x = images[chosen]
         return (x.float() / 255 if rows == "uint8" else x), targets[chosen]
 
-    steps: dict[str, Callable[[], Step]] = {
-        "_foreach_add_": lambda: _foreach_step(parameters, lambda c: batch(images, targets, c)),
-        "torch.optim.SGD": lambda: _sgd_step(parameters, lambda c: batch(images, targets, c)),
-        "compiled": lambda: _compiled_step(parameters, batch, images, targets, options),
-    }
-    step = steps[update]()
+    def eager(parameters: Any, images: Any, targets: Any, chosen: Any) -> None:
+        gradients = torch.autograd.grad(
+            loss(parameters, *batch(images, targets, chosen)), parameters
+        )
+        with torch.no_grad():
+            torch._foreach_add_(parameters, gradients, alpha=-LEARNING_RATE)
+
+    # Gather, gradient and update in one program: a third of the time of a compiled loss alone.
+    def compiled(parameters: Any, images: Any, targets: Any, chosen: Any) -> None:
+        gradients = torch.func.grad(loss)(parameters, *batch(images, targets, chosen))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.sub_(gradient, alpha=LEARNING_RATE)
+
+    step: Any = eager
+    if update == "compiled":
+        # A code object of its own: torch.compile keeps at most eight programs for one.
+        compiled.__code__ = compiled.__code__.replace()
+        options = {"cpp_wrapper": True}
+        step = torch.compile(compiled, dynamic=False, fullgraph=True, options=options)
+        step = torch.no_grad()(step)
 
     def train(steps: int) -> None:
         order = torch.randperm(len(labels), generator=generator)
         for chosen in order[: steps * batch_size].split(batch_size):
-            step(chosen)
+            step(parameters, images, targets, chosen)
 
     def accuracy() -> float:
         w1, b1, w2, b2 = parameters
@@ -88,52 +94,6 @@ def make_training(
         return [(w1, b1), (w2, b2)]
 
     return Training(start, train, accuracy, copies)
-
-
-def _foreach_step(parameters: Any, batch: Callable[[Any], Any]) -> Step:
-    def step(chosen: Any) -> None:
-        gradients = torch.autograd.grad(loss(parameters, *batch(chosen)), parameters)
-        with torch.no_grad():
-            torch._foreach_add_(parameters, gradients, alpha=-LEARNING_RATE)
-
-    return step
-
-
-def _sgd_step(parameters: Any, batch: Callable[[Any], Any]) -> Step:
-    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, foreach=True)
-
-    def step(chosen: Any) -> None:
-        optimizer.zero_grad()
-        loss(parameters, *batch(chosen)).backward()
-        optimizer.step()
-
-    return step
-
-
-def _compiled_step(
-    parameters: Any,
-    batch: Callable[[Any, Any, Any], Any],
-    images: Any,
-    targets: Any,
-    options: dict[str, Any] | None,
-) -> Step:
-    # Gather, gradient and update in one program: a third of the time of a compiled loss alone.
-    gradient = torch.func.grad(loss)
-
-    def update(parameters: Any, images: Any, targets: Any, chosen: Any) -> None:
-        x, y = batch(images, targets, chosen)
-        for parameter, derivative in zip(parameters, gradient(parameters, x, y), strict=True):
-            parameter.sub_(derivative, alpha=LEARNING_RATE)
-
-    # A code object of its own: torch.compile keeps at most eight programs for one.
-    update.__code__ = update.__code__.replace()
-    compiled = torch.compile(update, dynamic=False, fullgraph=True, options=options)
-
-    def step(chosen: Any) -> None:
-        with torch.no_grad():
-            compiled(parameters, images, targets, chosen)
-
-    return step
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from digits_jax import data, runs
 from digits_jax.config import Config
 from digits_jax.parallel import distributed, sweeps
 from digits_jax.parallel.distributed import Job
-from digits_jax.runs import directories
+from digits_jax.runs import directories, identity
 from digits_jax.runs.files import write_atomically
 from experiments.cli import devices, flags, job, start
 from experiments.cli.flags import FLAGS
@@ -23,13 +24,16 @@ SCRIPT = start.Script("sweep", "sweep", (runs.FLAGS_FILE, RESULTS_FILE), flags=(
 class Plan(NamedTuple):
     """The runs of a sweep, and those that are finished, by their index.
 
-    In a job, process 0 alone has a directory. `chunk` is the runs that a device trains in one call,
-    `None` for auto.
+    In a job, process 0 alone has a directory. `rows` are what results.csv holds of each run before
+    it is trained, by column, and `columns` all of them. `chunk` is the runs that a device trains in
+    one call, `None` for auto.
     """
 
     directory: Path | None
     varied: dict[str, list[Any]]
     configs: list[Config]
+    columns: tuple[str, ...]
+    rows: list[dict[str, str]]
     chunk: int | None
     finished: list[int]
 
@@ -41,9 +45,17 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
     base, chunk = flags.config(), _chunk(FLAGS.chunk)
     varied = vary.parse(FLAGS.vary, base.seed)
     seeds = range(base.seed, base.seed + FLAGS.seeds)
+    if (count := len(seeds) * math.prod(map(len, varied.values()))) > vary.MOST:
+        raise ValueError(f"seeds={FLAGS.seeds}: {count} runs, and a sweep has at most {vary.MOST}")
     configs = sweeps.combinations(base, varied, seeds)
     for indices in sweeps.by_program(configs):
         job.check_same_data(here, load(configs[indices[0]]), indices[0])
+    columns = ("run", *varied, "seed", *results.OUTCOME_COLUMNS, *results.MADE_WITH)
+    rows = [
+        {name: vary.text(getattr(config, name)) for name in (*varied, "seed")}
+        | results.made_with(config, _data_sha256(**flags.data_settings(config)))
+        for config in configs
+    ]
     finished: list[int] = []
     if here.is_primary:
         directory = directory or flags.workdir("sweep")
@@ -52,10 +64,9 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
             files = (*SCRIPT.files, SUMMARY_FILE, *figures.PATTERNS)
             directories.clear(directory, FLAGS.overwrite, files)
             write_atomically(directory / runs.FLAGS_FILE, start.stored_flags(SCRIPT).encode())
-        columns = ("run", *varied, "seed", *results.OUTCOME_COLUMNS)
-        finished = list(results.read_or_make(directory / RESULTS_FILE, columns))
+        finished = list(results.read_or_make(directory / RESULTS_FILE, columns, rows))
     finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))
-    return Plan(directory, varied, configs, chunk, finished)
+    return Plan(directory, varied, configs, columns, rows, chunk, finished)
 
 
 def load(config: Config) -> data.Splits:
@@ -64,6 +75,11 @@ def load(config: Config) -> data.Splits:
 
 
 _load = functools.lru_cache(maxsize=2)(data.load)
+
+
+@functools.cache
+def _data_sha256(**settings: Any) -> str:
+    return identity.data_sha256(_load(**settings))
 
 
 def _chunk(text: str) -> int | None:

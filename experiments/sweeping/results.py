@@ -1,11 +1,16 @@
 """results.csv: a row for each run of a sweep."""
 
 import csv
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from digits_jax.config import Config
 from digits_jax.parallel import sweeps
+from digits_jax.runs import identity
 from digits_jax.runs.files import write_atomically
+from digits_jax.runs.run import FLAGS_FILE
 
 OUTCOME_COLUMNS = (
     "train_loss",
@@ -17,17 +22,53 @@ OUTCOME_COLUMNS = (
     "test_errors",
     "seconds",
 )
+# What a row was made with, beside the values that are varied: digests, and options of JAX.
+MADE_WITH = ("settings", "data", "numerics")
 
 
-def read_or_make(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
-    """Makes results.csv, or drops an incomplete last line of it; gives the rows by their run."""
+def made_with(config: Config, data: str) -> dict[str, str]:
+    """What the row of a run holds in the columns `MADE_WITH`; `data` is their SHA-256."""
+    settings = json.dumps(identity.settings(config), sort_keys=True).encode()
+    digests = hashlib.sha256(settings).hexdigest()[:12], data[:12]
+    return dict(zip(MADE_WITH, (*digests, identity.numerics()), strict=True))
+
+
+def read_or_make(
+    path: Path, columns: Sequence[str], runs: Sequence[Mapping[str, str]]
+) -> dict[int, dict[str, str]]:
+    """Makes results.csv, or drops an incomplete last line of it; gives the rows by their run.
+
+    Args:
+        path: the file.
+        columns: its columns.
+        runs: what the row of each run has to hold, by column.
+
+    Raises:
+        ValueError: in one line, where a row is damaged, there twice, or of another sweep.
+    """
     found: dict[int, dict[str, str]] = {}
-    text = path.read_text() if path.exists() else ""
-    complete = text[: text.rfind("\n") + 1]
-    for row in csv.DictReader(complete.splitlines()):
-        found[int(row["run"])] = row
-    if not complete:
-        complete = ",".join(columns) + "\n"
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
+    complete = text[: text.rfind("\n") + 1] or ",".join(columns) + "\n"
+    header, *lines = csv.reader(complete.splitlines())
+    if header != list(columns):
+        raise ValueError(f"{path}: not of this sweep: its columns are not {','.join(columns)}")
+    for number, cells in enumerate(lines, start=2):
+        try:
+            row = dict(zip(columns, cells, strict=True))
+            run, expected = int(row["run"]), runs[int(row["run"])]
+            for name in OUTCOME_COLUMNS:
+                float(row[name] or "nan")
+        except (ValueError, IndexError):
+            raise ValueError(f"{path}: line {number} is damaged, or of another sweep") from None
+        if run in found:
+            raise ValueError(f"{path}: run {run} is there twice")
+        for name, here in expected.items():
+            if row[name] != here:
+                raise ValueError(
+                    f"{path}: run {run} is of another sweep: its {name} is {row[name]}, and that "
+                    f"of the sweep in {path.with_name(FLAGS_FILE)} {here}"
+                )
+        found[run] = row
     if complete != text:
         write_atomically(path, complete.encode())
     return found

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 STATISTICS = ("mean", "std", "min", "max", "ci95")
+FINITE = ("train_loss", "validation_loss", "test_loss")
 SPLITS = ("validation", "test")
 
 
@@ -40,8 +41,9 @@ def summarise(rows: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[
 
     Returns:
         For each setting: its values, n, the statistics of validation and test accuracy, the mean
-        seconds of a run, and `recommended`: true for the best of several by mean accuracy on
-        validation images, without which no setting is recommended.
+        seconds of a run, how many `diverged` (a loss that is not finite), and `recommended`: true
+        for the best of several, none of whose runs diverged, by mean accuracy on validation
+        images, without which no setting is recommended.
     """
     groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in sorted(rows, key=lambda row: int(row["run"])):
@@ -54,13 +56,31 @@ def summarise(rows: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[
             described = describe(values)
             entry |= {f"{split}_accuracy_{name}": described[name] for name in STATISTICS}
         entry["seconds"] = float(np.mean([float(run["seconds"]) for run in runs]))
+        losses = [[float(run.get(name) or 0) for name in FINITE] for run in runs]
+        entry["diverged"] = sum(not np.isfinite(each).all() for each in losses)
         table.append(entry)
-    best = max(
-        (entry["validation_accuracy_mean"] for entry in table if _scored(entry)), default=None
-    )
+    sound = [entry for entry in table if _scored(entry) and not entry["diverged"]]
+    best = max((entry["validation_accuracy_mean"] for entry in sound), default=None)
     for entry in table:
-        entry["recommended"] = len(table) > 1 and entry["validation_accuracy_mean"] == best
+        is_best = entry in sound and entry["validation_accuracy_mean"] == best
+        entry["recommended"] = len(table) > 1 and is_best
     return table
+
+
+def without_difference(
+    rows: Sequence[Mapping[str, str]], varied: Sequence[str], most: int = 5
+) -> list[str]:
+    """Lines that name settings whose runs, seed by seed, gave the same numbers; `most` at most."""
+    outcomes: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: int(row["run"])):
+        told = " ".join(row[name] for name in ("seed", "train_loss", "test_loss", "test_errors"))
+        outcomes.setdefault(tuple(row[name] for name in varied), {})[row["seed"]] = told
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for setting, told_by_seed in outcomes.items():
+        words = " ".join(map("{}={}".format, varied, setting))
+        alike.setdefault(tuple(told_by_seed.values()), []).append(words)
+    lines = [f"no difference between {', '.join(same)}" for same in alike.values() if same[1:]]
+    return lines[:most]
 
 
 def _scored(entry: Mapping[str, Any]) -> bool:
@@ -88,6 +108,8 @@ def as_text(table: Sequence[Mapping[str, Any]], varied: Sequence[str], most: int
         cells = "".join(f"{_percent(entry, split):>22}" for split in SPLITS)
         setting = " ".join(f"{name}={entry[name]}" for name in varied) or "(as the flags say)"
         mark = "  <- recommended: best by validation" if entry["recommended"] else ""
+        if entry["diverged"]:
+            mark = f"  the loss of {entry['diverged']} is not finite"
         lines.append(f"{cells}{entry['n']:>6}  {setting}{mark}")
     if len(ranked) > most:
         lines.append(f"and {len(ranked) - most} more settings in summary.csv")

@@ -77,8 +77,8 @@ def broken_folders(tiny_split):
     images, labels = tiny_split(20)
     test = tiny_split(6)
     return {
-        "20 images, .* holds 19 labels": ((images, labels[:19]), test),
-        "5 images, .* holds 6 labels": ((images, labels), (test[0][:5], test[1])),
+        "20 images, .* 19 labels": ((images, labels[:19]), test),
+        "5 images, .* 6 labels": ((images, labels), (test[0][:5], test[1])),
         "training images are 5 x 7 pixels, test images 5 x 6": (
             (images, labels),
             (test[0][:, :, :6], test[1]),

@@ -290,7 +290,7 @@ def make_page(monkeypatch):
     """What the command does once its flags are parsed."""
 
     def make(run, output):
-        outputs = types.SimpleNamespace(output=str(output), figures_dir=None)
+        outputs = types.SimpleNamespace(output=str(output), figures_dir=None, data_dir=None)
         monkeypatch.setattr(report.flags, "FLAGS", outputs)
         report.main([str(run)])
 
@@ -314,7 +314,8 @@ def test_data_that_have_changed_are_noticed(make_page, folder, shapes, tmp_path,
         else:
             model_file.save(run / name, moved)
     make_page(run, tmp_path / "page.html")
-    (line,) = capsys.readouterr().err.splitlines()
+    other, line = capsys.readouterr().err.splitlines()
+    assert other == "warning: run: the data here are not those that it was trained and scored on"
     assert line.startswith("warning: run: scored here, the model makes")
     assert f"summary.json records {summary(run)['test_errors']} in 30" in line
     assert line.removeprefix("warning: ") in Page((tmp_path / "page.html").read_text()).text
@@ -354,6 +355,7 @@ def test_data_that_are_gone_are_named(folder, tmp_path, shapes):
     try:
         with pytest.raises(ValueError, match="shapes: no such folder"):
             reports.make([folder / "perfect"])
+        assert reports.make([folder / "perfect"], data_dir=hidden).figures
     finally:
         hidden.rename(shapes)
 
@@ -364,6 +366,12 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"figures_dir=.*file: is not a folder"):
         report.check_outputs(tmp_path / "page.html", tmp_path / "file")
+    (tmp_path / "metrics.csv").write_text("epoch,step\n")
+    for there in (tmp_path / "metrics.csv", tmp_path.joinpath("/dev/null")):
+        with pytest.raises(ValueError, match=f"output={there}: is there and no report: choose"):
+            report.check_outputs(there, None)
+    (tmp_path / "page.html").write_text("<!doctype html>\n<html>")
+    report.check_outputs(tmp_path / "page.html", None)
 
 
 def test_help_is_grouped_and_names_the_arguments(run_module):

@@ -313,13 +313,39 @@ def test_damage_is_reported_and_epochs_may_grow(start, flags, unbroken, tmp_path
     assert [step["step_num"] for step in steps] == ["2"]
 
 
+def test_a_run_goes_on_with_its_own_data_and_numerics_alone(
+    start, start_module, environment, tmp_path, write_idx_folder, tiny_split
+):
+    run, moved, other = tmp_path / "run", tmp_path / "moved", tmp_path / "other"
+    for folder, seed in ((tmp_path / "data", 0), (moved, 0), (other, 2)):
+        write_idx_folder(folder, tiny_split(60, seed=seed), tiny_split(12, seed=1))
+    sizes = ("--train_size=40", "--validation_size=10", "--checkpoint_seconds=1e-6")
+    finish(start(f"--data_dir={tmp_path / 'data'}", *sizes, "--epochs=2", f"--workdir={run}"))
+    resume = ("--resume", f"--workdir={run}", "--epochs=3")
+    refused(start(*resume, f"--data_dir={other}"), "of another run: data is ")
+    for name, value in (("JAX_ENABLE_X64", "1"), ("JAX_RANDOM_SEED_OFFSET", "7")):
+        odd = environment | {name: value}
+        process = start_module("experiments.train", *resume, environment=odd)
+        refused(process, f"of another run: numerics is default there, and {name.lower()}=")
+    (tmp_path / "data").rename(tmp_path / "gone")
+    finish(start(*resume, f"--data_dir={moved}"))
+    summary = json.loads((run / runs.SUMMARY_FILE).read_text())
+    assert (summary["numerics"], len(summary["data"])) == ("default", 64)
+
+
 def test_where_the_schedule_spans_all_epochs_they_may_not_grow(start, tmp_path):
-    (tmp_path / runs.FLAGS_FILE).write_text("--schedule=cosine\n--epochs=30\n")
+    (tmp_path / runs.FLAGS_FILE).write_text("--schedule=cosine\n--epochs=30\n--seed=0\n")
     refused(
         start("--resume", f"--workdir={tmp_path}", "--epochs=60"),
         "--epochs=60 contradicts --epochs=30 of the run: its learning rate depends on epochs, as "
         "--schedule=cosine spans them all",
     )
+
+
+@pytest.mark.parametrize("content", ["", "--epochs=3\n", "--epochs=3\n--seed=0\n--rot"])
+def test_flags_that_were_cut_are_refused(start, tmp_path, content):
+    (tmp_path / runs.FLAGS_FILE).write_text(content)
+    refused(start("--resume", f"--workdir={tmp_path}"), "it does not hold all flags of the run")
 
 
 @pytest.mark.parametrize(

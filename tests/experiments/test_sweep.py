@@ -110,6 +110,30 @@ def test_a_killed_sweep_goes_on_where_it_was(run_module, tmp_path, quick):
     assert len(other.stderr.splitlines()) == 1
 
 
+def test_rows_of_another_sweep_are_refused(fork_module, assert_one_line_error, tmp_path, quick):
+    run = tmp_path / "sweep"
+    quick = (*quick, "--vary=loss=quadratic", "--seeds=1")
+    assert fork_module("experiments.sweep", *quick, f"--workdir={run}").returncode == 0
+    results, flags = run / "results.csv", run / "flags.txt"
+    rows_before, flags_before = results.read_bytes(), flags.read_bytes()
+    header, first, *_ = rows_before.splitlines(keepends=True)
+
+    def refused(message, rows=rows_before, flags_now=flags_before):
+        results.write_bytes(rows)
+        flags.write_bytes(flags_now)
+        process = fork_module("experiments.sweep", "--resume", f"--workdir={run}")
+        assert_one_line_error(process, message)
+        assert results.read_bytes() == rows
+
+    refused("its settings is", flags_now=flags_before.replace(b"--epochs=2", b"--epochs=3"))
+    refused("its columns are not", flags_now=flags_before.replace(b"--vary=hidden=4,6x5\n", b""))
+    refused("run 0 is there twice", header + first + first)
+    refused("line 3 is damaged", header + first + b"junk\n")
+    refused("line 2 is damaged", header + first.replace(b"0,", b"9,", 1))
+    refused("its columns are not", b"\xef\xbb\xbf" + rows_before)
+    refused("its columns are not", os.urandom(99) + b"\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, quick, number):
@@ -135,11 +159,13 @@ def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, q
     ("given", "message"),
     [
         (["--vary=colour=red"], "vary=colour=red: expected FIELD=VALUES with a field among"),
-        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: could not convert"),
+        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: 'fast' is no number"),
         (["--vary=learning_rate=-1"], "learning_rate=-1.0: must be"),
         (["--vary=batch_size=10,20000"], "batch_size=20000 is larger than train_size"),
         (["--vary=hidden=3", "--vary=hidden=4"], "hidden is varied twice"),
         (["--seeds=0"], "--seeds=0"),
+        (["--seeds=99999999999"], "99999999999 runs, and a sweep has at most 1000000"),
+        (["--cpu_devices=100000"], "cpu_devices=100000: expected auto or a whole number"),
         (["--chunk=big"], "chunk=big: expected auto or a whole number"),
         (["--cpu_devices=0"], "cpu_devices=0: expected auto or a whole number"),
         (["--resume"], "holds no sweep to resume"),
@@ -179,6 +205,31 @@ def test_where_some_runs_have_no_validation_images_figures_show_the_test_split()
     drawn = figures.draw(rows, table, ["validation_size"])
     assert set(drawn) == {"distribution.png", "against-validation_size.png"}
     assert "90.00 +- 0.00 %" in summary.as_text(table, ["validation_size"])
+
+
+def test_a_setting_that_diverged_is_not_recommended_and_one_without_effect_is_named():
+    rows = [
+        {
+            "run": str(run),
+            "momentum": momentum,
+            "seed": "0",
+            "train_loss": loss,
+            "test_loss": "0.1",
+            "test_errors": "9",
+            "validation_accuracy": validation,
+            "test_accuracy": "0.9",
+            "seconds": "1",
+        }
+        for run, (momentum, loss, validation) in enumerate(
+            [("0.1", "0.3", "0.8"), ("0.5", "0.3", "0.8"), ("0.9", "nan", "0.9")]
+        )
+    ]
+    table = summary.summarise(rows, ["momentum"])
+    assert [entry["recommended"] for entry in table] == [True, True, False]
+    text = summary.as_text(table, ["momentum"])
+    assert "momentum=0.9  the loss of 1 is not finite" in text
+    lines = summary.without_difference(rows, ["momentum"])
+    assert lines == ["no difference between momentum=0.1, momentum=0.5"]
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():

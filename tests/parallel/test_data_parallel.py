@@ -11,6 +11,8 @@ import pytest
 
 from digits_jax import Config, Dataset, data, hyperparameters, make_training, runs
 from digits_jax.augmentation import distort, distortions
+from digits_jax.gradients import autodiff
+from digits_jax.losses import LOSSES
 from digits_jax.parallel.data_parallel import make_placed_training, padded
 from digits_jax.parallel.mesh import put
 from digits_jax.training import DISTORT, shuffle
@@ -29,16 +31,9 @@ OTHERS = {
 }
 
 
-DISTORTED = {"rotate": 20.0, "shift": 1.0, "elastic": 0.5, "thickness": 0.5}
-
-
 def train_on_one_device(config, train):
-    """Losses, accuracies and final state: each shard's order drawn, its batches put together.
-
-    Each shard distorts its images by a key of its own, which the step is folded into.
-    """
-    amounts = distortions(hyperparameters(config))
-    whole = dataclasses.replace(config, shards=1, **dict.fromkeys(DISTORTED, 0.0))
+    """Losses, accuracies and final state: each shard's order drawn, its batches put together."""
+    whole = dataclasses.replace(config, shards=1)
     training = make_training(whole, train.images.shape[1:], int(train.labels.max()) + 1)
     numbers = hyperparameters(whole)
     state = jax.jit(training.init)(numbers)
@@ -56,25 +51,12 @@ def train_on_one_device(config, train):
         metrics = []
         for step in range(config.steps_per_epoch):
             batch = np.concatenate([order[step * rows : (step + 1) * rows] for order in orders])
-            images = train.images[batch]
-            if amounts:
-                parts = jnp.split(jnp.asarray(images, jnp.float32) / 255, config.shards)
-                images = 255 * jnp.concatenate(
-                    [
-                        distort(distortion_key(state.key, shard, state.step), part, amounts)
-                        for shard, part in enumerate(parts)
-                    ]
-                )
-            state, measured = train_step(numbers, state, Dataset(images, train.labels[batch]))
+            state, measured = train_step(
+                numbers, state, Dataset(train.images[batch], train.labels[batch])
+            )
             metrics.append((float(measured.loss), float(measured.accuracy)))
         history.append(np.mean(metrics, axis=0))
     return np.array(history), state
-
-
-def distortion_key(key, shard, step):
-    for number in (shard, DISTORT, step):
-        key = jax.random.fold_in(key, number)
-    return key
 
 
 def train_on_devices(config, train, gradient_norms=False):
@@ -101,9 +83,9 @@ def train_on_devices(config, train, gradient_norms=False):
         OTHERS,
         {**OTHERS, "gradients": "manual"},
         {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.01},
-        {"hidden": ("conv3/2", "max2", "5"), **DISTORTED, "average": 0.9},
+        {"hidden": ("conv3/2", "max2", "5"), "average": 0.9},
     ],
-    ids=["autodiff", "manual", "all terms", "all terms by hand", "adamw", "distorted images"],
+    ids=["autodiff", "manual", "all terms", "all terms by hand", "adamw", "convolution, averaged"],
 )
 def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, settings):
     config = dataclasses.replace(CONFIG, shards=shards, **settings)
@@ -117,6 +99,35 @@ def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, sett
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-6)
     assert state.step == 4 * 3
     assert jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(expected_state.key))
+
+
+def test_each_shard_distorts_its_images_by_numbers_of_its_own(splits):
+    """By a key that shard, purpose and step are folded into: gradient descent, step by step."""
+    amounts = {"rotate": 20.0, "shift": 1.0, "elastic": 0.5, "thickness": 0.5}
+    config = dataclasses.replace(CONFIG, shards=2, epochs=1, **amounts)
+    _, state = train_on_devices(config, splits.train)
+    training = make_training(dataclasses.replace(config, shards=1), (5, 7), 3)
+    params, _, _, key, _ = training.init(hyperparameters(config))
+    value_and_grad = jax.jit(autodiff(training.model, LOSSES["quadratic"]))
+    keys = [jax.random.fold_in(key, shard) for shard in range(2)]
+    orders = [30 * s + shuffle(jax.random.fold_in(k, 0), 30) for s, k in enumerate(keys)]
+    for step in range(3):
+        parts = [order[10 * step : 10 * (step + 1)] for order in orders]
+        images = [
+            distort(
+                jax.random.fold_in(jax.random.fold_in(k, DISTORT), step),
+                jnp.asarray(splits.train.images[part], jnp.float32) / 255,
+                distortions(hyperparameters(config)),
+            )
+            for k, part in zip(keys, parts, strict=True)
+        ]
+        labels = jnp.asarray(splits.train.labels)[jnp.concatenate(parts)]
+        _, gradient = value_and_grad(params, jnp.concatenate(images), labels)
+        params = jax.tree.map(lambda p, g: p - 1.0 * g, params, gradient)
+    for actual, expected in zip(
+        jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True
+    ):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -22,6 +22,15 @@ def test_a_directory_is_held_by_one(tmp_path):
         pass
 
 
+def test_what_is_held_is_not_overwritten(tmp_path):
+    with (
+        directories.locked(tmp_path),
+        pytest.raises(ValueError, match="another run is writing into"),
+    ):
+        directories.check(tmp_path, overwrite=True)
+    directories.check(tmp_path, overwrite=True)
+
+
 def test_the_lock_of_a_killed_process_is_free_and_what_it_left_half_written_removed(tmp_path):
     script = (
         "import pathlib, sys, time; from digits_jax.runs import directories;"

@@ -30,7 +30,7 @@ def path(tmp_path, model):
 
 def test_a_model_comes_back(path, model):
     loaded = model_file.load(path)
-    assert loaded[1:] == (CONFIG, (3, 4), 6)
+    assert loaded[1:] == (CONFIG, (3, 4), 6, "")
     for a, b in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(model.params), strict=True):
         np.testing.assert_array_equal(a, b)
     images = jax.random.uniform(jax.random.key(1), (2, 3, 4))

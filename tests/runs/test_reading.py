@@ -73,6 +73,9 @@ def test_runs_that_differ_only_in_their_seed_are_a_group(run):
 
 def test_labels_of_groups_are_short(run):
     assert [group.label for group in reading.group([run])] == [""]
+    summary = run.summary | {"numerics": "jax_enable_x64=True"}
+    labels = [group.label for group in reading.group([run, run._replace(summary=summary)])]
+    assert labels == ["numerics=default", "numerics=jax_enable_x64=True"]
     other = Config(data_dir="/a/folder/far/away/from/here", hidden=(), seed=9)
     far = run._replace(config=other, name="far")
     labels = [group.label for group in reading.group([run, far, far._replace(name="again")])]
@@ -84,13 +87,15 @@ def test_runs_of_one_name_are_told_apart_by_number(directory, copy):
     assert [run.name for run in reading.read_all([directory, str(copy)])] == ["1-run", "2-run"]
 
 
-def test_settings_are_written_as_flags_are():
+def test_settings_are_written_as_flags_are(run):
     configs = Config(hidden=("128", "64")), Config(seed=5, hidden=()), Config(epochs=1)
-    different, same = reading.settings(configs)
+    different, same = reading.settings([run._replace(config=config) for config in configs])
     assert different == {"hidden": ["128,64", "none", "30"], "epochs": ["30", "30", "1"]}
     assert (same["data_dir"], same["learning_rate"]) == ("none", "3.0")
     assert list(same)[:4] == ["dataset", "data_dir", "train_size", "validation_size"]
-    assert {*different, *same, "seed"} == {field.name for field in dataclasses.fields(Config)}
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert {*different, *same, "seed"} == names | {"data", "numerics"}
+    assert same["data"] == run.model.data[:12]
     assert not different.keys() & same.keys()
 
 

@@ -191,5 +191,36 @@ def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     (tmp_path / "events.out.tfevents.1.host").touch()
     for folder in (runs.CHECKPOINTS, runs.PROFILE):
         (tmp_path / folder / "1").mkdir(parents=True)
+    (tmp_path / runs.SUMMARY_FILE).unlink()  # it was not finished
     runs.prepare_directory(tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_finished_run_is_kept_until_the_one_that_replaces_it_is(tmp_path, splits):
+    def train(config):
+        runs.prepare_directory(tmp_path, overwrite=True)
+        runs.write_summary(tmp_path, runs.train(config, splits, tmp_path), splits)
+
+    def bytes_in(folder):
+        return [(folder / name).read_bytes() for name in (runs.MODEL_FILE, runs.SUMMARY_FILE)]
+
+    train(CONFIG)
+    first = bytes_in(tmp_path)
+    for _ in range(2):  # also where the one that fails is overwritten
+        with pytest.raises(runs.Diverged):
+            train(dataclasses.replace(UNBOUNDED, learning_rate=1e38))
+        assert not (tmp_path / runs.SUMMARY_FILE).exists()
+        assert bytes_in(tmp_path / run.EARLIER) == first
+    train(CONFIG)
+    assert bytes_in(tmp_path)[0] == first[0]
+    assert not (tmp_path / run.EARLIER).exists()
+
+
+def test_a_link_in_place_of_checkpoints_is_removed_and_what_it_names_is_not(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / runs.CHECKPOINTS).symlink_to(theirs)
+    runs.prepare_directory(tmp_path / "run", overwrite=True)
+    assert theirs.is_dir()
+    assert not any((tmp_path / "run").iterdir())

@@ -1,26 +1,31 @@
 """Competitors in processes of their own: real processes, asked one at a time."""
 
-import os
 import resource
 import sys
 
 import pytest
 
 from experiments.benchmarks import workers
+from experiments.benchmarks.trainings import CONVOLUTIONAL
 from experiments.cli.timing import Unavailable
 
-COMMANDS = ".commands.launcher"
+LAUNCHER = "experiments.benchmarks.competitors.launcher"
 
 
 @pytest.fixture
-def launcher():
-    with workers.started() as worker:
-        yield workers.prepare(worker, COMMANDS)
+def worker():
+    with workers.started() as pool:
+        yield pool("any")
+
+
+@pytest.fixture
+def launcher(worker):
+    return worker.prepare(LAUNCHER)
 
 
 def run(launcher, code, **environment):
     command = [sys.executable, "-c", code]
-    return launcher.call("run", command=command, environment=environment)
+    return launcher("run", command=command, environment=environment)
 
 
 def test_a_command_runs_in_its_environment(launcher):
@@ -44,15 +49,15 @@ def test_a_command_that_fails_says_why_and_the_next_one_runs(launcher):
     assert run(launcher, "print('still here')")["output"] == "still here\n"
 
 
-def test_what_is_not_installed_is_named(launcher):
+def test_what_is_not_installed_is_named(worker, launcher):
     with pytest.raises(Unavailable, match="not installed: no_such_library"):
-        workers.prepare(launcher.worker, "no_such_library.function")
+        worker.prepare("no_such_library.function")
     with pytest.raises(Unavailable, match="not installed: no_such_library"):
         run(launcher, "import no_such_library")
 
 
-def test_a_process_that_dies_is_noticed(launcher):
-    launcher.worker.process.kill()
+def test_a_process_that_dies_is_noticed(worker, launcher):
+    worker.process.kill()
     with pytest.raises(Unavailable, match="ended with status -9"):
         run(launcher, "pass")
 
@@ -61,14 +66,26 @@ def test_what_a_competitor_prints_is_no_answer(tmp_path):
     (tmp_path / "noisy.py").write_text(
         "def noisy():\n    print('noise')\n    return {'answer': lambda: print('more') or 7}\n"
     )
-    with workers.started({"PYTHONPATH": str(tmp_path)}) as worker:
-        assert workers.prepare(worker, "noisy.noisy").call("answer") == 7
+    with workers.started() as pool:
+        worker = pool("noisy", PYTHONPATH=str(tmp_path))
+        assert worker.prepare("noisy.noisy")("answer") == 7
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are assigned on Linux only")
-def test_one_core_is_one_core(launcher):
-    code = "import os; print(len(os.sched_getaffinity(0)))"
-    everything = int(run(launcher, code)["output"])
-    assert everything == len(os.sched_getaffinity(0))
-    with workers.started(one_core=True) as worker:
-        assert int(run(workers.prepare(worker, COMMANDS), code)["output"]) == 1
+def test_a_name_with_an_environment_has_one_process():
+    with workers.started() as pool:
+        assert pool("a", V="1") is pool("a", V="1")
+        assert pool("a", V="1").process.pid not in (
+            pool("b", V="1").process.pid,
+            pool("a").process.pid,
+        )
+        assert (
+            run(pool("a", V="1").prepare(LAUNCHER), "import os; print(os.environ['V'])")["output"]
+            == "1\n"
+        )
+
+
+def test_a_network_of_convolutions_is_trained_in_a_worker(worker):
+    settings = {**CONVOLUTIONAL, "hidden": ("conv2x3/2",), "train_size": 640, "batch_size": 64}
+    turn = worker.prepare("experiments.benchmarks.competitors.ours", **settings)("turn", epochs=2)
+    assert turn["epoch"] > 0
+    assert turn["test accuracy"] > 0.2

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -20,9 +21,15 @@ def plain(layers, mnist, order, batch_size):
     """The same steps in the plain form, which is tested image by image."""
     for first in range(0, STEPS * batch_size, batch_size):
         rows = order[first : first + batch_size]
-        layers = numpy_vectorised.train_step(
-            layers, mnist.images[rows], mnist.labels[rows], 3.0, "sigmoid", "quadratic"
+        images = mnist.images[rows].astype(np.float32) / 255
+        _, gradient = numpy_vectorised.value_and_grad(
+            layers, images, mnist.labels[rows], "sigmoid", "quadratic"
         )
+        rate = np.float32(3.0)
+        layers = [
+            (w - rate * dw, b - rate * db)
+            for (w, b), (dw, db) in zip(layers, gradient, strict=True)
+        ]
     return layers
 
 
@@ -72,16 +79,15 @@ def torch_form_steps(mnist, **form):
 
 
 @pytest.mark.parametrize("rows", ["uint8", "float32"])
-@pytest.mark.parametrize("update", ["_foreach_add_", "torch.optim.SGD"])
-def test_pytorch_eager_makes_the_plain_steps(mnist, update, rows):
-    torch_form_steps(mnist, update=update, rows=rows)
+def test_pytorch_eager_makes_the_plain_steps(mnist, rows):
+    torch_form_steps(mnist, update="eager", rows=rows)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's of its own functions
-@pytest.mark.parametrize("options", [None, {"cpp_wrapper": True}])
-def test_torch_compile_makes_the_plain_steps(mnist, options):
-    torch_form_steps(mnist, update="compiled", rows="uint8", options=options)
+@pytest.mark.parametrize("rows", ["uint8", "float32"])
+def test_torch_compile_makes_the_plain_steps(mnist, rows):
+    torch_form_steps(mnist, update="compiled", rows=rows)
 
 
 def test_an_epoch_learns_and_the_next_takes_another_order(mnist):
@@ -110,4 +116,22 @@ def test_scikit_learn_trains_the_same_network(mnist):
     training.train(1_000)
     shapes = [array.shape for layer in training.parameters() for array in layer]
     assert shapes == [(30, 784), (30,), (10, 30), (10,)]
+    assert training.accuracy() > 0.85
+
+
+@pytest.mark.parametrize("form", ["contiguous", "channels_last"])
+def test_the_convolutional_network_is_that_of_the_recipe_and_learns(mnist, form):
+    pytest.importorskip("torch", reason="a peer that is not installed")
+    from digits_jax.config import Config, hyperparameters
+    from digits_jax.training import make_training
+    from experiments.benchmarks.trainings import CONVOLUTIONAL
+    from experiments.peers import torch_cnn
+
+    config = Config(**CONVOLUTIONAL)
+    ours = jax.eval_shape(make_training(config, (28, 28), 10).init, hyperparameters(config)).params
+    training = torch_cnn.make_training(mnist, 64, form)
+    training.start(0)
+    theirs = [a.size for layer in training.parameters() for a in layer]
+    assert theirs == [a.size for a in jax.tree.leaves(ours)]
+    training.train(60)
     assert training.accuracy() > 0.85

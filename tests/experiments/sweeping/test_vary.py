@@ -39,6 +39,12 @@ def test_drawn_values_lie_in_their_interval_and_repeat():
     assert all(0.5 <= value <= 0.9 for value in drawn)
 
 
+def test_a_grid_is_evenly_spaced():
+    varied = vary.parse(["learning_rate=loggrid:0.01:10:4", "momentum=grid:0:1:5"], seed=0)
+    assert varied["learning_rate"] == [0.01, 0.1, 1.0, 10.0]
+    assert varied["momentum"] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
 @pytest.mark.parametrize(
     "text", ["log:0:1:5", "log:1:0.5:5", "uniform:0:1:0", "log:1:2", "uniform:a:b:c"]
 )

@@ -1,1 +1,0 @@
-"""What runs in a worker: each function gives functions by name, to be called and timed."""
