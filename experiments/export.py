@@ -21,7 +21,7 @@ from experiments.cli import flags
 
 # What writes a format, the ending of its files, and how to use them.
 FORMATS: dict[str, tuple[Callable[[list[export.Source]], bytes], str, str]] = {
-    "html": (lambda sources: html.make(sources).encode(), "html", html.USAGE),
+    "html": (lambda sources: html.make(sources, flags.FLAGS.data_dir).encode(), "html", html.USAGE),
     "onnx": (lambda sources: onnx.serialise(*sources), "onnx", onnx.USAGE),
     "stablehlo": (lambda sources: stablehlo.serialise(*sources), "stablehlo", stablehlo.USAGE),
 }

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import struct
 import zlib
@@ -40,20 +41,25 @@ SAMPLES, TRAIN, HELD_OUT = 50, 1000, 300
 GRADIENT_BYTES = 100_000
 
 
-def make(sources: Sequence[Source]) -> str:
+def make(sources: Sequence[Source], data_dir: str | os.PathLike[str] | None = None) -> str:
     """The page of one network, or of several side by side; the images are those of the first.
+
+    Args:
+        sources: the networks.
+        data_dir: where the images are now, if they have moved.
 
     Raises:
         ValueError: in one line, where networks are for different images, or the data not at hand.
         OSError: where a file of the data cannot be read.
     """
-    first = sources[0].trained
+    first = sources[0]
     for source in sources[1:]:
-        if source.trained[2:] != first[2:]:
-            raise ValueError(f"{source.name} and {sources[0].name} are for different images")
-    splits = data.load(**first.config.data_settings)
-    if (splits.image_shape, splits.num_classes) != first[2:]:
-        raise ValueError(f"{sources[0].name}: is for other images than its data set now holds")
+        if source.made_for != first.made_for:
+            raise ValueError(f"{source.name} and {first.name} are for different images")
+    moved = {} if data_dir is None else {"data_dir": data_dir}
+    splits = data.load(**first.trained.config.data_settings | moved)
+    if (splits.image_shape, splits.num_classes) != first.made_for:
+        raise ValueError(f"{first.name}: is for other images than its data set now holds")
     # Where nothing was kept for validation, the end of the test file is held out.
     held_out = splits.validation if len(splits.validation.labels) else _last(splits.test, HELD_OUT)
     parts = [_first(splits.test, SAMPLES), _first(splits.train, TRAIN), _first(held_out, HELD_OUT)]
@@ -87,7 +93,7 @@ def _network(source: Source, splits: Splits, samples: Dataset) -> dict[str, Any]
     config, held_out = source.trained.config, splits.validation
     return {
         "name": source.name,
-        "description": describe(config.hidden, *source.trained[2:]),
+        "description": describe(config.hidden, *source.made_for),
         "config": dataclasses.asdict(config),
         "test_accuracy": source.summary.get("test_accuracy"),
         # Without images to find it on: what it is where probabilities are what they say.

@@ -26,9 +26,14 @@ class Source(NamedTuple):
     summary: dict[str, Any]
 
     @property
+    def made_for(self) -> tuple[tuple[int, int], int]:
+        """Height and width of its images, and the number of its classes."""
+        return self.trained.image_shape, self.trained.num_classes
+
+    @property
     def model(self) -> Model:
         """The network itself."""
-        return make_model(*self.trained[1:])
+        return make_model(self.trained.config, *self.made_for)
 
 
 def read(path: Path) -> Source:
@@ -75,10 +80,10 @@ def class_names(source: Source) -> tuple[str, ...]:
 
 def card(source: Source) -> dict[str, str]:
     """What a reader of an exported model has to know: texts by name."""
-    _, config, image_shape, num_classes = source.trained
+    config = source.trained.config
     measured = [name for name in ("test_accuracy", "test_size") if name in source.summary]
     return {
-        "network": describe(config.hidden, image_shape, num_classes),
+        "network": describe(config.hidden, *source.made_for),
         "class_names": json.dumps(class_names(source)),
         "config": json.dumps(dataclasses.asdict(config)),
         "outputs": LOSSES[config.loss].outputs,

@@ -87,6 +87,8 @@ def define_export(formats: Iterable[str]) -> None:
     flags.DEFINE_string("output", None, text, module_name="run")
     text = "a model that comes with the library: classic, cnn"
     flags.DEFINE_string("model", None, text, module_name="run")
+    text = "folder that holds the images of a page now, if the run's data have moved"
+    flags.DEFINE_string("data_dir", None, text, module_name="run")
     flags.DEFINE_bool("overwrite", False, "replace an earlier file", module_name="run")
 
 

@@ -346,7 +346,8 @@ def test_other_images_and_named_classes(
         tmp_path / "run", data_dir=str(folder), train_size=45, validation_size=15, epochs=2
     )
     path = tmp_path / "page.html"
-    path.write_text(html.make([export.read(run)]), "utf-8")
+    moved = folder.rename(tmp_path / "moved")
+    path.write_text(html.make([export.read(run)], moved), "utf-8")
     page = open_page(path)
     for name in names:
         assert page.get_by_role("radio", name=name).count() == 1
