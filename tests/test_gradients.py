@@ -99,7 +99,7 @@ def both_of(model, loss, params, images, labels):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
 @given(problem=problems())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_manual_equals_autodiff(dtype, tolerance, problem):
     image_shape, sizes, activation, loss, seed, batch = problem
     with jax.enable_x64(dtype == "float64"):
@@ -125,7 +125,7 @@ def stacks(draw):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
 @given(stack_of=stacks())
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_manual_equals_autodiff_for_any_stack_of_layers(dtype, tolerance, stack_of):
     words, shape, activation, loss = stack_of
     model = stack(words, activation_layer(activation, ACTIVATIONS[activation]), shape, 4)
