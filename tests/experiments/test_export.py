@@ -11,13 +11,13 @@ def run(tmp_path_factory, train_run):
     return train_run(folder, hidden=("4",), train_size=100, validation_size=50, epochs=1)
 
 
-@pytest.mark.parametrize("format", ["html", "onnx", "stablehlo"])
+@pytest.mark.parametrize("kind", ["html", "onnx", "stablehlo"])
 def test_it_writes_a_file_named_after_the_run_and_says_how_to_use_it(
-    run_module, run, tmp_path, format
+    run_module, run, tmp_path, kind
 ):
     pytest.importorskip("onnx", reason="onnx is not installed")
-    output = tmp_path / f"page.{format}"
-    process = run_module("experiments.export", run, f"--format={format}", f"--output={output}")
+    output = tmp_path / f"page.{kind}"
+    process = run_module("experiments.export", run, f"--format={kind}", f"--output={output}")
     assert process.returncode == 0, process.stderr
     first, *usage = process.stdout.splitlines()
     assert first == f"{output}: bytes {output.stat().st_size:,}"

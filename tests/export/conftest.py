@@ -54,7 +54,7 @@ def open_page():
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable)
 
-        def open(path, width=1280, **window):
+        def open_file(path, width=1280, **window):
             mobile = width < 600
             page = browser.new_page(
                 viewport={"width": width, "height": 900},
@@ -73,6 +73,6 @@ def open_page():
             page.wait_for_selector("body[data-ready]")
             return page
 
-        yield open
+        yield open_file
         browser.close()
     assert wrong == [], "console messages, errors and requests of the pages"

@@ -75,7 +75,7 @@ def gradient_step(source, params, image, label, rate):
     return jax.tree.map(lambda p, g: p - rate * g, params, grads)
 
 
-@pytest.mark.parametrize("kind", ["classic", "tanh"])
+@pytest.mark.parametrize("kind", ["classic", pytest.param("tanh", marks=pytest.mark.slow)])
 def test_a_step_and_its_undoing_are_those_of_jax(open_page, file, sources, splits, kind):
     page, source, index = open_page(file), sources[kind], KINDS.index(kind)
     images = splits.test.images[:20]

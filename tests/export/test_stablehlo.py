@@ -23,7 +23,7 @@ np.savez(folder / "found.npz", logits=logits, probabilities=probabilities)
 """
 
 
-@pytest.mark.parametrize("kind", ["classic", "tanh"])
+@pytest.mark.parametrize("kind", ["tanh", pytest.param("classic", marks=pytest.mark.slow)])
 def test_a_process_without_the_library_runs_it(sources, splits, tmp_path, kind):
     source = sources[kind]
     (tmp_path / "model").write_bytes(stablehlo.serialise(source))
