@@ -25,20 +25,20 @@ TYPES: dict[Any, tuple[Any, str]] = {
 }
 
 
-def _setting(default: Any, group: str, help: str, **about: Any) -> Any:
+def _setting(default: Any, group: str, text: str, **about: Any) -> Any:
     """A field with what a flag needs to know: `choices`, or the bounds `minimum` and `maximum`.
 
     With `traced`, it is only a number inside the compiled program, a field of `Hyperparameters`.
     `neutral` is then what the term does nothing at; without it the program always has the term, and
     with it only where the setting is not 0.
     """
-    return dataclasses.field(default=default, metadata={"group": group, "help": help, **about})
+    return dataclasses.field(default=default, metadata={"group": group, "help": text, **about})
 
 
 def _distortion(what: str, unit: str, **about: Any) -> Any:
     """The most by which training images are distorted, to both sides of none."""
-    help = f"largest {what} of training images, in {unit}; 0: none"
-    return _setting(0.0, "augmentation", help, minimum=0.0, traced=True, neutral=0.0, **about)
+    text = f"largest {what} of training images, in {unit}; 0: none"
+    return _setting(0.0, "augmentation", text, minimum=0.0, traced=True, neutral=0.0, **about)
 
 
 @dataclasses.dataclass(frozen=True)

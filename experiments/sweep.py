@@ -4,13 +4,12 @@ usage: python -m experiments.sweep --seeds=100 --vary=learning_rate=0.3,1,3 --va
        python -m experiments.sweep --seeds=5 --vary=learning_rate=loggrid:0.01:10:7
        python -m experiments.sweep --seeds=5 --vary=learning_rate=log:0.01:10:20
 
-The second takes 7 evenly spaced values (grid: not of the logarithm), the third draws 20 at random
-(uniform: not of the logarithm).
-
-Writes results.csv (a row a run), summary.csv and figures; with --record=NAME the summary also into
-experiments/records, with the command that makes it again. Settings that are not varied are those of
-experiments.train, by the same flags. Seeds count up from --seed. Values of hidden with several
-layers are joined by +, as in hidden=30,128+64; between plain numbers by x as well.
+The second takes 7 values, evenly spaced as logarithms (grid: as they are); the third draws 20 at
+random (uniform: likewise). Writes results.csv (a row a run), summary.csv and figures; with
+--record=NAME the summary also into experiments/records, with the command that makes it again.
+Settings that are not varied are those of experiments.train, by the same flags. Seeds count up from
+--seed. Values of hidden with several layers are joined by +, as in hidden=30,128+64; between plain
+numbers by x as well.
 """
 
 import csv
@@ -36,9 +35,7 @@ def define_flags() -> None:
     flags.define_config()
     start.define(SCRIPT)
     about: dict[str, Any] = {"module_name": "sweep"}
-    text = (
-        "field=value,...; even: =grid:low:high:n, =loggrid:...; at random: =uniform:..., =log:..."
-    )
+    text = "field=value,...; even: =grid:low:high:n, =loggrid:; at random: =uniform:, =log:"
     absl_flags.DEFINE_multi_string("vary", [], text, **about)
     absl_flags.DEFINE_integer("seeds", 10, "runs of each setting", lower_bound=1, **about)
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", **about)

@@ -31,7 +31,9 @@ def draw(found: Sequence[Measurement]) -> "Figure":
     panels = [
         (times, unit, x, title)
         for section, quantity, unit, x, title in PANELS
-        if (times := [m for m in select(found, section, quantity) if m.median])
+        if (
+            times := [m for m in select(found, section, quantity) if m.median and ":" not in m.name]
+        )
     ]
     figure = new_figure(PANEL * max(1, len(panels)), WIDTH)
     for place, (times, unit, x, title) in enumerate(panels, start=1):

@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,6 +78,18 @@ def define_report() -> None:
     flags.DEFINE_string("data_dir", None, text, module_name="run")
     text = "folder that receives the pictures singly, as PNG files"
     flags.DEFINE_string("figures_dir", None, text, module_name="run")
+
+
+def define_export(formats: Iterable[str]) -> None:
+    """Defines what an export is, and where it goes."""
+    flags.DEFINE_enum("format", "html", list(formats), "what is made", module_name="run")
+    text = "the file (the name of the run, in the folder that one is in)"
+    flags.DEFINE_string("output", None, text, module_name="run")
+    text = "a model that comes with the library: classic, cnn"
+    flags.DEFINE_string("model", None, text, module_name="run")
+    text = "folder that holds the images of a page now, if the run's data have moved"
+    flags.DEFINE_string("data_dir", None, text, module_name="run")
+    flags.DEFINE_bool("overwrite", False, "replace an earlier file", module_name="run")
 
 
 def workdir(name: str) -> Path:
