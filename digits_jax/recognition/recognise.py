@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from digits_jax.recognition import pictures, readers
 from digits_jax.recognition.certainty import Reader, make_evidence, similarity
 from digits_jax.recognition.find import Found, find
-from digits_jax.recognition.normalise import SIDE, is_normal, normalise
+from digits_jax.recognition.normalise import BOX, SIDE, is_normal, normalise
 from digits_jax.runs.model_file import TrainedModel
 
 UNSURE = "?"
@@ -83,7 +83,7 @@ def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
     """
     already = as_mnist(grey)
     if already is not None:
-        found, images = [Found((0, 0, SIDE, SIDE), 0, already / 255)], already[None]
+        found, images = [Found((0, 0, *grey.shape[::-1]), 0, already / 255)], already[None]
     else:
         found = find(grey)
         images = np.array([normalise(f.ink) for f in found], np.uint8).reshape(-1, SIDE, SIDE)
@@ -104,11 +104,23 @@ def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
 
 
 def as_mnist(grey: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"] | None:
-    """The grey levels of an image that is as MNIST's are, or is so with black and white changed."""
-    if grey.shape != (SIDE, SIDE):
-        return None
+    """The grey levels of an image that is as MNIST's are, maybe framed, moved or inverted.
+
+    All its ink lies, on one level of paper, in a box of MNIST's size.
+    """
     levels = np.round(grey * 255).astype(np.uint8)
-    return next((image for image in (levels, 255 - levels) if is_normal(image)), None)
+    if grey.shape == (SIDE, SIDE):
+        already = next((image for image in (levels, 255 - levels) if is_normal(image)), None)
+        if already is not None:
+            return already
+    edge = np.concatenate([levels[[0, -1]].ravel(), levels[:, [0, -1]].ravel()])
+    if max(grey.shape) > 2 * SIDE or edge[0] not in (0, 255) or np.ptp(edge):
+        return None
+    ink = levels if edge[0] == 0 else 255 - levels
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    if ink.max() < 254 or max(np.ptp(rows), np.ptp(columns)) + 1 != BOX:
+        return None
+    return normalise(ink)
 
 
 def probabilities(
