@@ -45,7 +45,9 @@ def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
         parts = sorted(parts, key=lambda p: p.mask.sum())[-MOST_PARTS:]
     parts = without_faint(parts, contrast, width)
     parts = without_frames(parts, mask.shape, width)
-    digits = [d for whole in joined(parts, width) for d in split(whole, width)]
+    digits = joined(parts, width)
+    # A digit alone may be wide: 0 and 5 are.
+    digits = [d for part in digits for d in split(part, width, 1.25 if len(digits) > 1 else 1.6)]
     digits = without_dots(digits, width)
     soft = inks.soft(contrast, width)
     return [
@@ -126,11 +128,11 @@ def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
     return gap if beside > 0.5 or (close and beside > 0.2) else None
 
 
-def split(part: Part, width: float) -> list[Part]:
-    """Cuts what is much wider than high where a path from top to bottom meets one stroke only."""
+def split(part: Part, width: float, ratio: float) -> list[Part]:
+    """Cuts what is `ratio` times as wide as high where a path down it meets one stroke only."""
     h, w = part.mask.shape
     margin = max(3, round(2.5 * width))
-    if upright_width(part.mask) < 1.25 * h or w < 2 * margin + 3:
+    if upright_width(part.mask) < ratio * h or w < 2 * margin + 3:
         return [part]
     column = cheapest_path(part.mask, margin)
     side = np.arange(w)[None] < column[:, None]
@@ -142,7 +144,7 @@ def split(part: Part, width: float) -> list[Part]:
     digits = all(p.height >= 0.3 * h and p.size >= 4 * width and p.width >= width for p in halves)
     if crossed > 1.6 * width or not digits:
         return [part]
-    return [d for half in halves for d in split(half, width)]
+    return [d for half in halves for d in split(half, width, 1.25)]
 
 
 def upright_width(mask: Bool[np.ndarray, "h w"]) -> float:
