@@ -123,7 +123,10 @@ def stacks(draw):
     return (*words, *pooled, *dense), shape, activation, loss
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [pytest.param("float32", 1e-6, marks=pytest.mark.slow), ("float64", 1e-12)],
+)
 @given(stack_of=stacks())
 @settings(max_examples=3, deadline=None)
 def test_manual_equals_autodiff_for_any_stack_of_layers(dtype, tolerance, stack_of):

@@ -20,6 +20,7 @@ def read(directory):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_small_benchmark_writes_its_tables_and_its_figure(tmp_path, run_module):
     directory = tmp_path / "small"
     result = run_module(

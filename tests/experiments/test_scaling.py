@@ -25,8 +25,9 @@ CONVOLUTION_PARAMETERS = 8 * 3 * 3 + 8 + 8 * 14 * 14 * 30 + 30 + 30 * 10 + 10
     ("config", "parameters", "copies"),
     [
         (CONFIG, PARAMETERS, 1),
-        (DEEP, DEEP_PARAMETERS, 3),  # adamw keeps two moments of each
-        (CONVOLUTION, CONVOLUTION_PARAMETERS, 1),
+        # adamw keeps two moments of each
+        pytest.param(DEEP, DEEP_PARAMETERS, 3, marks=pytest.mark.slow),
+        pytest.param(CONVOLUTION, CONVOLUTION_PARAMETERS, 1, marks=pytest.mark.slow),
     ],
     ids=["sgd", "adamw", "convolution"],
 )

@@ -64,7 +64,9 @@ def test_numbers_share_a_program_and_shapes_do_not():
 
 
 @pytest.mark.parametrize("vectorised", [False, True])
-@pytest.mark.parametrize("hidden", [(8,), ("conv2/2", "max2")])
+@pytest.mark.parametrize(
+    "hidden", [(8,), pytest.param(("conv2/2", "max2"), marks=pytest.mark.slow)]
+)
 def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised, hidden):
     """Also where one uses terms that the other does not: there they change nothing."""
     base = dataclasses.replace(CONFIG, hidden=hidden)

@@ -119,6 +119,7 @@ def test_scikit_learn_trains_the_same_network(mnist):
     assert training.accuracy() > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["contiguous", "channels_last"])
 def test_the_convolutional_network_is_that_of_the_recipe_and_learns(mnist, form):
     pytest.importorskip("torch", reason="a peer that is not installed")
