@@ -135,13 +135,12 @@ def main() -> None:
     text = partial(report.markdown, found, where)
     picture = drawing.png(figures.draw(found))
     contents = (text(FILES[2]).encode(), to_csv(found).encode(), picture)
-    with flags.user_errors(OSError):
-        for file, content in zip(FILES, contents, strict=True):
-            write_atomically(directory / file, content)
-        written = [f"{directory}: {', '.join(FILES)}"]
-        if values.record:
-            record = text("benchmark-times.png")
-            written += map(str, records.write("benchmark", record, {"times": picture}))
+    for file, content in zip(FILES, contents, strict=True):
+        write_atomically(directory / file, content)
+    written = [f"{directory}: {', '.join(FILES)}"]
+    if values.record:
+        record = text("benchmark-times.png")
+        written += map(str, records.write("benchmark", record, {"times": picture}))
     for line in report.answer(found):
         print(line)
     if load > BUSY:

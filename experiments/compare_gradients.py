@@ -102,19 +102,18 @@ def main() -> None:
     seconds, device = time.perf_counter() - STARTED, jax.devices()[0].device_kind
     provenance = records.provenance(flags.command(NAME), seconds, device)
     print("\n".join(report.answer(found)))
-    with flags.user_errors(OSError):
-        text = report.markdown(found, provenance, {name: f"{name}.png" for name in pictures})
-        files = {"comparison.md": text.encode(), "comparison.csv": to_csv(found).encode()}
-        files |= {f"{name}.png": picture for name, picture in pictures.items()}
-        for file, content in files.items():
-            write_atomically(directory / file, content)
-        print(f"files     {directory}: {', '.join(files)}")
-        if values.record:
-            given = [] if values["hidden"].using_default_value else map(str, config.hidden)
-            record = "-".join([NAME, *given]).replace("/", "_")
-            linked = {name: f"{record}-{name}.png" for name in pictures}
-            written = records.write(record, report.markdown(found, provenance, linked), pictures)
-            print(f"record    {written[0]}")
+    text = report.markdown(found, provenance, {name: f"{name}.png" for name in pictures})
+    files = {"comparison.md": text.encode(), "comparison.csv": to_csv(found).encode()}
+    files |= {f"{name}.png": picture for name, picture in pictures.items()}
+    for file, content in files.items():
+        write_atomically(directory / file, content)
+    print(f"files     {directory}: {', '.join(files)}")
+    if values.record:
+        given = [] if values["hidden"].using_default_value else map(str, config.hidden)
+        record = "-".join([NAME, *given]).replace("/", "_")
+        linked = {name: f"{record}-{name}.png" for name in pictures}
+        written = records.write(record, report.markdown(found, provenance, linked), pictures)
+        print(f"record    {written[0]}")
 
 
 if __name__ == "__main__":
