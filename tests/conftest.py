@@ -1,6 +1,7 @@
 """Every test runs with the shapes in signatures checked, and no implicit rank promotion."""
 
 import gzip
+import importlib
 import json
 import os
 import struct
@@ -32,6 +33,11 @@ def pytest_configure(config):
     for name, value in settings.items():
         os.environ[name.upper()] = str(value)  # for the processes that tests start
         jax.config.update(name, value)
+    # A list of fonts of this checkout's own: what an interrupted process left in the user's is
+    # warned about by every figure. Made before the workers start, as it takes some seconds.
+    os.environ["MPLCONFIGDIR"] = str(config.cache.mkdir("matplotlib"))
+    if not hasattr(config, "workerinput"):
+        importlib.import_module("matplotlib.font_manager")
 
 
 def idx_bytes(array):
