@@ -37,7 +37,7 @@ def _setting(default: Any, group: str, text: str, **about: Any) -> Any:
 
 def _distortion(what: str, unit: str, **about: Any) -> Any:
     """The most by which training images are distorted, to both sides of none."""
-    text = f"largest {what} of training images, in {unit}; 0: none"
+    text = f"largest {what}, in {unit}"
     return _setting(0.0, "augmentation", text, minimum=0.0, traced=True, neutral=0.0, **about)
 
 
@@ -51,10 +51,15 @@ class Config:
 
     dataset: str = _setting("mnist", "data", "mnist, or tfds:NAME for a set of TensorFlow Datasets")
     data_dir: str | None = _setting(
-        None, "data", "folder of IDX files with the MNIST names, or of TFDS"
+        None,
+        "data",
+        "folder of IDX files, .npy files or class folders; or of TFDS",
     )
     train_size: int = _setting(
-        10_000, "data", "training images, from the front of the training file", minimum=1
+        10_000,
+        "data",
+        "training images, from the front of the file; all: what is left",
+        minimum=1,
     )
     validation_size: int = _setting(
         10_000, "data", "validation images, from its end; 0: none", minimum=0

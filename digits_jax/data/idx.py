@@ -148,6 +148,11 @@ def _parse(read: Read, capacity: int, ndim: int) -> np.ndarray:
     return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
+def is_one(folder: Path) -> bool:
+    """Whether a folder holds one of the four files, by its name."""
+    return any(folder.glob("*-idx[13]-ubyte*"))
+
+
 def read_folder(folder: str | os.PathLike[str], read_images: ReadArray = read) -> Source:
     """Reads the four files of a data set of the MNIST family, each plain or with `.gz`.
 
@@ -160,19 +165,15 @@ def read_folder(folder: str | os.PathLike[str], read_images: ReadArray = read) -
 
     Raises:
         ValueError: in one line, where a file is missing or broken, counts of images and labels
-            differ, images differ in size between the splits, or there are not as many class names
-            as classes.
+            differ, or there are not as many class names as classes.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     train = _read_split(folder, "train", read_images)
     test = _read_split(folder, "t10k", read_images)
-    if train.images.shape[1:] != test.images.shape[1:]:
-        sizes = [" x ".join(map(str, images.shape[1:])) for images in (train.images, test.images)]
-        raise ValueError(f"{folder}: training images are {sizes[0]} pixels, test images {sizes[1]}")
     num_classes = int(train.labels.max()) + 1
-    return Source(train, test, num_classes, _read_class_names(folder, num_classes))
+    return Source(train, test, num_classes, read_class_names(folder, num_classes))
 
 
 def _read_split(folder: Path, prefix: str, read_images: ReadArray) -> Dataset:
@@ -187,7 +188,7 @@ def _read_split(folder: Path, prefix: str, read_images: ReadArray) -> Dataset:
     return Dataset(images, labels.astype(np.int32))
 
 
-def _read_class_names(folder: Path, num_classes: int) -> tuple[str, ...]:
+def read_class_names(folder: Path, num_classes: int) -> tuple[str, ...]:
     path = folder / CLASS_NAMES_FILE
     if not path.exists():
         return ()

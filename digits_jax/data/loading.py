@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from digits_jax.data import idx
+from digits_jax.data import class_folders, idx, npy
 from digits_jax.data.dataset import Dataset, Source, Splits
 
 EMBEDDED_MNIST = Path(__file__).parent / "mnist"
@@ -20,8 +20,10 @@ def load(
 
     Args:
         dataset: `mnist`, the embedded files, or `tfds:NAME`, a data set of TensorFlow Datasets.
-        data_dir: for `mnist`, a folder of IDX files with the MNIST names to read instead of the
-            embedded ones; for `tfds:NAME`, the folder of prepared data sets (`None`: TFDS's own).
+        data_dir: for `mnist`, a folder to read instead of the embedded files: of IDX files with the
+            MNIST names, of arrays as `npy.read_folder` takes them, or of class folders as
+            `class_folders.read_folder` does; for `tfds:NAME`, the folder of prepared data sets
+            (`None`: TFDS's own).
         train_size: number of training images, taken from the front of the training file.
         validation_size: number of validation images, taken from its end; 0 for none.
 
@@ -33,19 +35,43 @@ def load(
         ValueError: in one line, where the data set is unknown, its files are broken, a label is not
             below the class count, or training and validation images would overlap.
     """
-    if dataset == "mnist":
-        source = idx.read_folder(_folder(data_dir))
-    elif dataset.startswith(TFDS_PREFIX):
+    source = _read(dataset, data_dir)
+    return _split(source, str(data_dir or dataset), train_size, validation_size)
+
+
+def count(dataset: str = "mnist", data_dir: str | os.PathLike[str] | None = None) -> int:
+    """The number of images that `load` can share out between training and validation.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    return len(_read(dataset, data_dir, idx.read_shape).train.labels)
+
+
+def _read(
+    dataset: str, data_dir: str | os.PathLike[str] | None, read_images: idx.ReadArray = idx.read
+) -> Source:
+    folder = _folder(data_dir)
+    if dataset.startswith(TFDS_PREFIX):
         import digits_jax.data.tfds  # heavy: only where it is asked for
 
-        directory = None if data_dir is None else _folder(data_dir)
-        source = digits_jax.data.tfds.read(dataset.removeprefix(TFDS_PREFIX), directory)
-    else:
+        directory = None if data_dir is None else folder
+        return digits_jax.data.tfds.read(dataset.removeprefix(TFDS_PREFIX), directory)
+    if dataset != "mnist":
         raise ValueError(
             f"unknown dataset {dataset!r}: known are 'mnist' and 'tfds:NAME', "
             f"as in 'tfds:fashion_mnist'"
         )
-    return _split(source, str(data_dir or dataset), train_size, validation_size)
+    if idx.is_one(folder) or not folder.is_dir():
+        return idx.read_folder(folder, read_images)
+    if npy.is_one(folder):
+        return npy.read_folder(folder)
+    if any(path.is_dir() for path in folder.iterdir()):
+        return class_folders.read_folder(folder)
+    raise ValueError(
+        f"{folder}: holds neither IDX files with the names of MNIST's, nor images.npy and "
+        "labels.npy, nor class folders of pictures"
+    )
 
 
 def outline(
@@ -59,7 +85,7 @@ def outline(
     It takes some milliseconds, and finds only the mistakes that show without reading the images.
     `None` where there is no such short way to the shapes.
     """
-    if dataset != "mnist":
+    if dataset != "mnist" or not idx.is_one(_folder(data_dir)):
         return None
     source = idx.read_folder(_folder(data_dir), idx.read_shape)
     return _split(source, str(data_dir or dataset), train_size, validation_size)
@@ -77,6 +103,9 @@ def _split(source: Source, name: str, train_size: int, validation_size: int) -> 
             f"train_size={train_size} must be at least 1, "
             f"validation_size={validation_size} at least 0"
         )
+    sizes = ["{} x {}".format(*split.images.shape[1:]) for split in (source.train, source.test)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"{name}: training images are {sizes[0]} pixels, test images {sizes[1]}")
     most = min(train_size, available)
     if train_size + validation_size > available:
         raise ValueError(

@@ -19,10 +19,12 @@ from typing import Any, NoReturn
 import jax
 from absl import app, flags, logging
 
+from digits_jax import data
 from digits_jax.config import Config
 
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
+ALL = "all"  # --train_size, until `config` knows how many they are
 # In the order in which --help shows them; a flag's group is its absl module.
 GROUPS = (
     "data",
@@ -36,6 +38,13 @@ GROUPS = (
     "run",
     "hosts",
 )
+
+
+class _AllOrNumber(flags.IntegerParser):
+    """`train_size`, which may be all."""
+
+    def parse(self, argument: Any) -> Any:
+        return argument if argument == ALL else super().parse(argument)
 
 
 def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
@@ -52,6 +61,9 @@ def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
         choices = field.metadata.get("choices")
         if choices:
             flags.DEFINE_enum(field.name, default, list(choices), **about)
+        elif field.name == "train_size":
+            written: Any = flags.ArgumentSerializer()
+            flags.DEFINE(_AllOrNumber(1), field.name, default, serializer=written, **about)
         elif field.type is int:
             flags.DEFINE_integer(field.name, default, **about)
         elif field.type is float:
@@ -117,9 +129,13 @@ def workdir(name: str) -> Path:
 def config(parsed: flags.FlagValues = FLAGS) -> Config:
     """The Config that the parsed flags give; where a script defined no flag, its default.
 
+    Where `--train_size` is all, it counts the images and puts their number into the flag.
+
     Raises:
         ValueError: in one line, where a value is out of range.
     """
+    if "train_size" in parsed and parsed["train_size"].value == ALL:
+        parsed["train_size"].value = everything(parsed)
     values: dict[str, Any] = {
         field.name: parsed[field.name].value
         for field in dataclasses.fields(Config)
@@ -128,6 +144,17 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
     if values.get("data_dir"):  # the run may be read again from elsewhere
         values["data_dir"] = str(Path(values["data_dir"]).expanduser().absolute())
     return Config.from_dict(values)
+
+
+def everything(parsed: flags.FlagValues = FLAGS) -> int:
+    """The training images that the flags leave beside validation images.
+
+    Raises:
+        ValueError: as `data.load`.
+    """
+    names = ("dataset", "data_dir", "validation_size")
+    dataset, data_dir, validation_size = (parsed[name].value for name in names)
+    return max(1, data.count(dataset or "", data_dir) - int(validation_size or 0))
 
 
 def data_settings(config: Config) -> dict[str, Any]:
@@ -265,7 +292,8 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = FLAGS(argv)
     except flags.Error as error:
-        _usage_error(str(error))
+        text = re.sub(r"invalid literal for int\(\) with base 10:", "no whole number:", str(error))
+        _usage_error(re.sub(r"could not convert string to float:", "no number:", text))
     if FLAGS["verbosity"].using_default_value:
         # At absl's default, JAX logs every kind of device that it looks for in vain.
         FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]

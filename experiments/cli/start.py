@@ -144,6 +144,8 @@ def _read(script: Script, directory: Path) -> None:
     except absl_flags.Error as error:
         raise ValueError(f"{path}: {error}") from None
     for name, (ours, text) in given.items():
+        if ours == flags.ALL:
+            ours = flags.everything()
         theirs: Any = FLAGS[name].value
         there = " ".join(FLAGS[name].serialize().split())
         contradiction = f"{text} contradicts {there or f'{name} unset'} of the {script.what}"

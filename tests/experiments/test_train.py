@@ -92,12 +92,13 @@ def test_a_data_set_of_ones_own(fork_module, tmp_path, write_idx_folder, tiny_sp
     process = fork_module(
         "experiments.train",
         f"--data_dir={tmp_path / 'shapes'}",
-        "--train_size=45",
+        "--train_size=all",
         "--validation_size=15",
         "--batch_size=5",
         f"--workdir={tmp_path / 'run'}",
     )
     assert process.returncode == 0, process.stderr
+    assert "--train_size=45\n" in (tmp_path / "run" / "flags.txt").read_text()
     assert "100.00%, 0 errors in 12" in process.stdout
     assert "classic" not in process.stdout
 
@@ -122,7 +123,9 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
     ("flags", "message"),
     [
         (["--learning_rat=1"], "Did you mean: learning_rate ?"),
-        (["--epochs=many"], "--epochs=many"),
+        (["--epochs=many"], "--epochs=many: no whole number: 'many'"),
+        (["--train_size=most"], "no whole number: 'most'"),
+        (["--shift=far"], "no number: 'far'"),
         (["--epochs=0"], "epochs=0: must be a finite number of at least 1"),
         (["--learning_rate=-1"], "learning_rate=-1.0: must be a finite number of at least 0.0"),
         (["--hidden=30,big"], "'big' is no layer: expected 30 (units of a dense layer)"),
