@@ -4,6 +4,7 @@ import gzip
 import importlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -21,6 +22,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 4)
 
 ROOT = Path(__file__).parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_configure(config):
@@ -212,3 +214,45 @@ def assert_one_line_error():
         assert process.stdout == ""
 
     return check
+
+
+@pytest.fixture(scope="session")
+def open_page():
+    """Opens HTML in a real browser, checking what it asks for and complains of: (html, **window).
+
+    One browser serves all tests of a process: playwright starts no second.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
+    wrong = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable)
+
+        def open_file(path, width=1280, ready="body", **window):
+            mobile = width < 600
+            page = browser.new_page(
+                viewport={"width": width, "height": 900},
+                is_mobile=mobile,
+                has_touch=mobile,
+                **window,
+            )
+            page.set_default_timeout(10_000)
+            page.on("console", lambda message: wrong.append(message.text))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on(
+                "request",
+                lambda asked: (
+                    asked.url == path.as_uri()
+                    or asked.url.startswith("data:")
+                    or wrong.append(asked.url)
+                ),
+            )
+            page.goto(path.as_uri())
+            page.wait_for_selector(ready)
+            return page
+
+        yield open_file
+        browser.close()
+    assert wrong == [], "console messages, errors and requests of the pages"

@@ -1,7 +1,6 @@
 """A report in a real browser, at the width of a desk and of a pocket."""
 
 import io
-import shutil
 
 import numpy as np
 import PIL.Image
@@ -9,9 +8,6 @@ import pytest
 
 from digits_jax import reports
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 # What the page looks like to a reader, measured by the browser.
 MEASURES = """() => ({
     width: innerWidth,
@@ -29,18 +25,7 @@ MEASURES = """() => ({
     ground: getComputedStyle(document.body).backgroundColor,
 })"""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is on the PATH"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER)
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +46,12 @@ def report(train_run, write_idx_folder, tiny_split, tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_the_page_is_readable(browser, report, width, scheme):
-    requested, complaints = [], []
-    page = browser.new_page(
-        viewport={"width": width, "height": 900}, is_mobile=width < 600, color_scheme=scheme
-    )
-    page.on("request", lambda request: requested.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(report.as_uri())
+def test_the_page_is_readable(open_page, report, width, scheme):
+    page = open_page(report, width, color_scheme=scheme)
     seen = page.evaluate(MEASURES)
     pixels = np.asarray(PIL.Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("L"))
     page.close()
 
-    assert [url for url in requested if not url.startswith("data:")] == [report.as_uri()]
-    assert complaints == []
     assert seen["width"] == width
     assert seen["scrollWidth"] == width, "the page scrolls sideways"
     assert seen["outside"] == []

@@ -1,7 +1,7 @@
 """Networks of every kind of layer, as their runs would leave them."""
 
+import functools
 import json
-import shutil
 
 import jax
 import pytest
@@ -16,7 +16,6 @@ NETWORKS = {
     "gelu": {"hidden": ("11", "8"), "loss": "cross_entropy", "activation": "gelu"},
     "silu": {"hidden": ("conv2/2",), "activation": "silu", "init": "standard_normal"},
 }
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -41,38 +40,6 @@ def sources(tmp_path_factory, splits):
 
 
 @pytest.fixture(scope="session")
-def open_page():
-    """Opens HTML in a real browser, checking what it asks for and complains of: (html, **window).
-
-    One browser serves all tests of a process.
-    """
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
-    wrong = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable)
-
-        def open_file(path, width=1280, **window):
-            mobile = width < 600
-            page = browser.new_page(
-                viewport={"width": width, "height": 900},
-                is_mobile=mobile,
-                has_touch=mobile,
-                **window,
-            )
-            page.set_default_timeout(10_000)
-            page.on("console", lambda message: wrong.append(message.text))
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on(
-                "request",
-                lambda asked: asked.url != path.as_uri() and wrong.append(asked.url),
-            )
-            page.goto(path.as_uri())
-            page.wait_for_selector("body[data-ready]")
-            return page
-
-        yield open_file
-        browser.close()
-    assert wrong == [], "console messages, errors and requests of the pages"
+def open_page(open_page):
+    """Opens HTML in a real browser, once it says that it is ready."""
+    return functools.partial(open_page, ready="body[data-ready]")
