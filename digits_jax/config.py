@@ -24,6 +24,8 @@ TYPES: dict[Any, tuple[Any, str]] = {
     str | None: ((str, type(None)), "a text, or None"),
 }
 
+JUDGES = ("auto", "last", "average", "best")
+
 
 def _setting(default: Any, group: str, text: str, **about: Any) -> Any:
     """A field with what a flag needs to know: `choices`, or the bounds `minimum` and `maximum`.
@@ -119,11 +121,23 @@ class Config:
     average: float = _setting(
         0.0,
         "training",
-        "decay of a running mean of the parameters, which is then what is judged; 0: none",
+        "decay of a running mean of the parameters; 0: none",
         minimum=0.0,
         maximum=0.999999,
         traced=True,
         neutral=0.0,
+    )
+    judge: str = _setting(
+        "auto",
+        "training",
+        "what is scored and kept: average, last or best by validation; auto: average if any",
+        choices=JUDGES,
+    )
+    patience: int = _setting(
+        0,
+        "training",
+        "end after so many epochs without fewer validation errors; 0: never",
+        minimum=0,
     )
     batch_size: int = _setting(10, "training", "images a step", minimum=1)
     epochs: int = _setting(30, "training", "passes over the training images", minimum=1)
@@ -184,6 +198,14 @@ class Config:
                 f"warmup_epochs={self.warmup_epochs:g} must be less than epochs={self.epochs}"
             )
 
+        if self.watches_validation and not self.validation_size:
+            raise ValueError(
+                f"judge={self.judge}, patience={self.patience}: validation_size=0, and that epochs "
+                "are compared takes validation images"
+            )
+        if self.judge == "average" and not self.average:
+            raise ValueError("judge=average: average=0 makes none: expected one as in average=0.99")
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """The Config that `dataclasses.asdict` gave, also by way of JSON, or of fewer fields."""
@@ -201,6 +223,11 @@ class Config:
         return {f.name: getattr(self, f.name) for f in fields if f.metadata["group"] == "data"}
 
     @property
+    def watches_validation(self) -> bool:
+        """Whether the run depends on its validation images: which epoch is kept, or the last."""
+        return self.judge == "best" or self.patience > 0
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch; what its permutation puts after them is left out of it."""
         return self.train_size // self.batch_size
@@ -212,7 +239,7 @@ class Config:
 
     @property
     def total_steps(self) -> int:
-        """Updates in the whole run."""
+        """Updates in the whole run, if patience does not end it."""
         return self.epochs * self.steps_per_epoch
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int32, Key
+from jaxtyping import Array, Bool, Float, Int32, Key
 
 from digits_jax import gradients, layers
 from digits_jax.activations import ACTIVATIONS
@@ -23,11 +23,23 @@ INIT, SHUFFLE = 0, 1
 DISTORT = 2**32 - 1
 
 
+class Best(NamedTuple):
+    """The epoch after which the validation images were scored best, so far.
+
+    That of the fewest errors, the first of equals; `params`, where they are to be judged, are what
+    was scored.
+    """
+
+    errors: Int32[Array, ""]
+    epoch: Int32[Array, ""]
+    params: Params | None
+
+
 class TrainState(NamedTuple):
     """What a step hands to the next. `step` counts updates.
 
     `key` draws the order of images and their distortions. `average`, where there is one, is the
-    running mean of the parameters.
+    running mean of the parameters; `best` is there where the run depends on it.
     """
 
     params: Params
@@ -35,11 +47,18 @@ class TrainState(NamedTuple):
     step: Int32[Array, ""]
     key: Key[Array, ""]
     average: Params | None = None
+    best: Best | None = None
+
+    @property
+    def current(self) -> Params:
+        """The parameters that are scored after an epoch: their mean, or the last."""
+        return self.params if self.average is None else self.average
 
     @property
     def judged(self) -> Params:
-        """The parameters that are scored and kept: their mean where there is one, or the last."""
-        return self.params if self.average is None else self.average
+        """The parameters that the run ends with: of its best epoch, or the current ones."""
+        kept = self.best and self.best.params
+        return self.current if kept is None else kept
 
 
 class TrainMetrics(NamedTuple):
@@ -64,6 +83,8 @@ class Training(NamedTuple):
     train_step: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     evaluate: Callable[[Params, Dataset], Metrics]
+    keep_best: Callable[[TrainState, Metrics], TrainState]
+    out_of_patience: Callable[[TrainState], Bool[Array, ""]]
     run: Callable[
         [Hyperparameters, Dataset, Dataset | None],
         tuple[TrainState, tuple[TrainMetrics, Metrics | None]],
@@ -128,6 +149,8 @@ def make_training(
         value_and_grad: the gradient to train with; by default the one that `config` names.
         gradient_norms: whether metrics hold the norm of each layer's gradient.
         axis: a mesh axis over which every batch is spread: gradients are averaged over it.
+
+    `run` repeats the scores of a run's last epoch for those that patience leaves out.
     """
     model = make_model(config, image_shape, num_classes)
     evaluate = make_evaluate(model, LOSSES[config.loss])
@@ -163,8 +186,12 @@ def make_training(
     def start(hyperparameters: Hyperparameters, params: Params) -> TrainState:
         opt_state = optimizer(hyperparameters).init(params)
         key = jax.random.fold_in(jax.random.key(hyperparameters.seed), SHUFFLE)
-        average = None if hyperparameters.average is None else params
-        return TrainState(params, opt_state, jnp.int32(0), key, average)
+        average = None if hyperparameters.average is None or config.judge == "last" else params
+        best = None
+        if config.watches_validation:
+            kept = params if config.judge == "best" else None
+            best = Best(jnp.int32(2**31 - 1), jnp.int32(0), kept)
+        return TrainState(params, opt_state, jnp.int32(0), key, average, best)
 
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
@@ -188,7 +215,10 @@ def make_training(
             if gradient_norms
             else None,
         )
-        return TrainState(params, opt_state, state.step + 1, state.key, average), metrics
+        after = state._replace(
+            params=params, opt_state=opt_state, step=state.step + 1, average=average
+        )
+        return after, metrics
 
     def epoch(
         hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
@@ -210,16 +240,57 @@ def make_training(
         means = jax.tree.map(jnp.mean, metrics)
         return state, means._replace(learning_rate=metrics.learning_rate[-1])
 
+    def keep_best(state: TrainState, validation: Metrics) -> TrainState:
+        if state.best is None:
+            return state
+        errors, epoch = validation.errors.astype(jnp.int32), state.step // config.steps_per_epoch
+        now = Best(errors, epoch, None if state.best.params is None else state.current)
+        better = errors < state.best.errors
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best)
+        return state._replace(best=best)
+
+    def out_of_patience(state: TrainState) -> Bool[Array, ""]:
+        if state.best is None or not config.patience:
+            return jnp.array(False)
+        passed = state.step // config.steps_per_epoch - state.best.epoch
+        enough: Array = jnp.greater_equal(passed, config.patience)
+        return enough
+
     def run(
         hyperparameters: Hyperparameters, train: Dataset, validation: Dataset | None = None
     ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
-        def one_epoch(
-            state: TrainState, _: None
-        ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
+        Scores = tuple[TrainMetrics, Metrics | None]
+
+        def one_epoch(state: TrainState, _: None) -> tuple[TrainState, Scores]:
             state, metrics = epoch(hyperparameters, state, train)
-            scored = None if validation is None else evaluate(state.judged, validation)
-            return state, (metrics, scored)
+            if validation is None:
+                return state, (metrics, None)
+            scored = evaluate(state.current, validation)
+            return keep_best(state, scored), (metrics, scored)
 
-        return jax.lax.scan(one_epoch, init(hyperparameters), length=config.epochs)
+        state = init(hyperparameters)
+        if not config.watches_validation:
+            return jax.lax.scan(one_epoch, state, length=config.epochs)
+        if validation is None:
+            raise ValueError(f"judge={config.judge}, patience={config.patience}: no validation")
 
-    return Training(model, init, start, train_step, epoch, evaluate, run)
+        def epoch_or_none(
+            before: tuple[TrainState, Scores], _: None
+        ) -> tuple[tuple[TrainState, Scores], Scores]:
+            def another() -> tuple[TrainState, Scores]:
+                return one_epoch(before[0], None)
+
+            after = jax.lax.cond(out_of_patience(before[0]), lambda: before, another)
+            return after, after[1]
+
+        # Outside of the loop: what it carries are then figures of a run, in every sharding.
+        first = one_epoch(state, None)
+        (state, _), later = jax.lax.scan(epoch_or_none, first, length=config.epochs - 1)
+        history: Scores = jax.tree.map(
+            lambda one, rest: jnp.concatenate([one[None], rest]), first[1], later
+        )
+        return state, history
+
+    return Training(
+        model, init, start, train_step, epoch, evaluate, keep_best, out_of_patience, run
+    )

@@ -50,6 +50,9 @@ def test_the_defaults_are_the_classic_run():
             {"train_size": 10**9, "epochs": 22},
             "batch_size=10 and epochs=22: 2200000000 updates are more than the 2147483647",
         ),
+        ({"judge": "best", "validation_size": 0}, "takes validation images"),
+        ({"patience": 3, "validation_size": 0}, "patience=3: validation_size=0"),
+        ({"judge": "average"}, "judge=average: average=0 makes none"),
         ({"schedule": "warmup_cosine", "epochs": 1}, "warmup_epochs=1 must be less than epochs=1"),
     ],
 )

@@ -163,6 +163,49 @@ def test_a_run_is_its_epochs_one_after_another(digits, training):
     assert scored.errors[-1] == training.evaluate(at_once.params, digits).errors
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_the_epoch_of_fewest_validation_errors_is_judged_and_patience_ends_a_run(digits, average):
+    """Where validation labels are drawn at random, errors go up and down."""
+    drawn = np.random.default_rng(2).integers(0, 3, 40).astype(np.int32)
+    validation = digits._replace(labels=jnp.asarray(drawn))
+    best, patience = Config(**vars(SMALL) | {"judge": "best"} | {"validation_size": 40}), 4
+    best = dataclasses.replace(best, epochs=12, average=average, learning_rate=1.0)
+    training = make_training(best, (5, 7), 3)
+    numbers, state = hyperparameters(best), training.init(hyperparameters(best))
+    epoch, passed, errors = jax.jit(training.epoch), [], []
+    for _ in range(best.epochs):
+        state, _ = epoch(numbers, state, digits)
+        passed.append(state.average if average else state.params)
+        logits = training.model.apply(passed[-1], validation.images / 255)
+        errors.append(int((np.asarray(logits).argmax(-1) != drawn).sum()))
+    first = errors.index(min(errors))
+    assert 0 < first < best.epochs - 1
+    state, (_, scored) = jax.jit(training.run)(numbers, digits, validation)
+    np.testing.assert_array_equal(scored.errors, errors)
+    assert (state.best.epoch, state.best.errors) == (first + 1, min(errors))
+    np.testing.assert_allclose(state.judged[1].weights, passed[first][1].weights, atol=1e-4)
+
+    until = next(
+        last for last in range(patience, 13) if min(errors[:last]) in errors[: last - patience]
+    )
+    patient = dataclasses.replace(best, judge="auto", patience=patience, epochs=30)
+    training = make_training(patient, (5, 7), 3)
+    state, (history, scored) = jax.jit(training.run)(numbers, digits, validation)
+    assert state.step == until * patient.steps_per_epoch
+    np.testing.assert_array_equal(
+        scored.errors, errors[:until] + [errors[until - 1]] * (30 - until)
+    )
+    assert len(set(history.loss.tolist())) == until
+    np.testing.assert_allclose(state.judged[1].weights, passed[until - 1][1].weights, atol=1e-4)
+
+
+def test_the_last_parameters_are_judged_where_asked_for_whatever_the_average():
+    for judge, kept in {"auto": True, "average": True, "last": False}.items():
+        config = dataclasses.replace(SMALL, average=0.9, judge=judge)
+        state = make_training(config, (5, 7), 3).init(hyperparameters(config))
+        assert (state.average is not None) == kept
+
+
 def test_the_same_seed_gives_the_same_bits(digits, training):
     numbers = hyperparameters(SMALL)
     run = jax.jit(training.run)

@@ -111,7 +111,8 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
 
     def one(numbers: Hyperparameters, data: Data) -> Outcome:
         train, validation_set, test_set = data
-        state, (history, _) = training.run(numbers, train, None)
+        watched = validation_set if config.watches_validation else None
+        state, (history, _) = training.run(numbers, train, watched)
         validation = None
         if len(validation_set.labels):
             validation = training.evaluate(state.judged, validation_set)
@@ -147,8 +148,11 @@ def make_sweep(config: Config, splits: Splits, mesh: Mesh, vectorised: bool) -> 
         outcomes = jax.lax.fori_loop(0, counts[0], train, outcomes)
         return outcomes
 
+    # jax 0.10.2 gives vmap's choice between two states the axes of neither.
+    check = not (vectorised and config.watches_validation)
+    data_specs = (BY_LANE, BY_LANE, COPIED)
     return jax.jit(
-        jax.shard_map(lane, mesh=mesh, in_specs=(BY_LANE, BY_LANE, COPIED), out_specs=BY_LANE)
+        jax.shard_map(lane, mesh=mesh, in_specs=data_specs, out_specs=BY_LANE, check_vma=check)
     )
 
 

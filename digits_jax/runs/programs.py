@@ -32,6 +32,8 @@ class Programs(NamedTuple):
     put: Callable[[Any], Any]
     put_split: Callable[[Dataset], Dataset]
     seconds: float
+    keep_best: Callable[[TrainState, Metrics], TrainState]
+    out_of_patience: Callable[[TrainState], Any]
 
 
 class Epoch(NamedTuple):
@@ -112,6 +114,8 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
         put=lambda tree: put(tree, copied),
         put_split=lambda split: put(padded(split, config.shards), by_shard),
         seconds=time.perf_counter() - started,
+        keep_best=jax.jit(training.keep_best, donate_argnums=0, out_shardings=copied),
+        out_of_patience=jax.jit(training.out_of_patience),
     )
 
 
@@ -135,6 +139,8 @@ def epochs(
     numbers = programs.put(hyperparameters(config))
     train_set, validation_set = map(programs.put_split, (splits.train, splits.validation))
     for epoch in range(done + 1, config.epochs + 1):
+        if config.patience and programs.out_of_patience(state):
+            return
         with jax.profiler.StepTraceAnnotation("epoch", step_num=epoch):
             started = time.perf_counter()
             state, metrics = programs.epoch(numbers, state, train_set)
@@ -143,7 +149,9 @@ def epochs(
         started = time.perf_counter()
         validation = None
         if programs.evaluate_validation:
-            validation = programs.evaluate_validation(state.judged, validation_set)
+            validation = programs.evaluate_validation(state.current, validation_set)
+            if config.watches_validation:
+                state = programs.keep_best(state, validation)
         step, metrics, validation = jax.device_get((state.step, metrics, validation))
         evaluate_seconds = time.perf_counter() - started
         row = Row(

@@ -105,9 +105,10 @@ def read(directory: Path) -> Run:
         raise ValueError(f"{directory / SUMMARY_FILE}: config: {error}") from None
     if model.config != config:
         raise ValueError(f"{directory}: {MODEL_FILE} and {SUMMARY_FILE} are of different runs")
-    if [row.epoch for row in rows] != list(range(1, config.epochs + 1)):
+    epochs = min(summary["epochs"], config.epochs) if config.patience else config.epochs
+    if [row.epoch for row in rows] != list(range(1, epochs + 1)):
         raise ValueError(
-            f"{directory / METRICS_FILE}: expected a line for each epoch from 1 to {config.epochs}"
+            f"{directory / METRICS_FILE}: expected a line for each epoch from 1 to {epochs}"
         )
     return Run(directory.resolve().name, directory, config, summary, rows, model)
 

@@ -165,7 +165,7 @@ def train(
     started = time.perf_counter()
     test = jax.device_get(programs.evaluate_test(state.judged, programs.put_split(splits.test)))
     evaluate_seconds += time.perf_counter() - started
-    check_finite("test_loss", decimal(test.loss), config.epochs)
+    check_finite("test_loss", decimal(test.loss), rows[-1].epoch)
     params = jax.device_get(state.judged)
     model = model_file.TrainedModel(params, config, splits.image_shape, splits.num_classes, data)
     started = time.perf_counter()
@@ -173,7 +173,9 @@ def train(
         model_file.save(directory / MODEL_FILE, model)
     write_seconds = time.perf_counter() - started
     seconds = {"compile": programs.seconds, "evaluate": evaluate_seconds, "write": write_seconds}
-    return Trained(model, tuple(rows), test, seconds)
+    best = state.best if config.judge == "best" else None
+    judged_epoch = int(best.epoch) if best else rows[-1].epoch
+    return Trained(model, tuple(rows), test, seconds, judged_epoch)
 
 
 def write_summary(

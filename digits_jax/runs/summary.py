@@ -26,13 +26,14 @@ class Trained(NamedTuple):
     """What training gives: the model, every epoch's row, the test metrics, and seconds by name.
 
     `seconds` are of one process: of compiling, of scoring validation and test images, of writing
-    the model.
+    the model. `judged_epoch` is the epoch after which the model was as it is.
     """
 
     model: TrainedModel
     rows: tuple[Row, ...]
     test: Metrics
     seconds: Mapping[str, float]
+    judged_epoch: int
 
 
 def summarise(
@@ -68,11 +69,12 @@ def summarise(
         "test_loss": decimal(trained.test.loss),
         "test_errors": int(trained.test.errors),
         "test_size": len(splits.test.labels),
-        "epochs": config.epochs,
-        "steps": config.total_steps,
+        "epochs": trained.rows[-1].epoch,
+        "judged": judged(trained),
+        "steps": trained.rows[-1].step,
         "parameters": count_parameters(trained.model.params),
         **{name: round(value, 4) for name, value in took.items()},
-        "images_per_second": round(config.total_steps * config.batch_size / train_seconds),
+        "images_per_second": round(trained.rows[-1].step * config.batch_size / train_seconds),
         "device": jax.devices()[0].device_kind,
         "data": trained.model.data,
         "numerics": identity.numerics(),
@@ -80,6 +82,18 @@ def summarise(
         "seed": config.seed,
         "config": dataclasses.asdict(config),
     }
+
+
+def judged(trained: Trained) -> str:
+    """Which parameters are judged, in words."""
+    config, last = trained.model.config, trained.rows[-1].epoch
+    what = "running mean" if config.average and config.judge != "last" else "parameters"
+    if config.judge != "best":
+        return f"{what} after epoch {last}{f' of {config.epochs}' * (last < config.epochs)}"
+    return (
+        f"{what} after epoch {trained.judged_epoch} of {last}, which made the fewest errors on "
+        "validation images"
+    )
 
 
 def is_of(path: Path, config: Config) -> bool:

@@ -28,7 +28,11 @@ MADE_WITH = ("settings", "data", "numerics")
 
 def made_with(config: Config, data: str) -> dict[str, str]:
     """What the row of a run holds in the columns `MADE_WITH`; `data` is their SHA-256."""
-    settings = json.dumps(identity.settings(config), sort_keys=True).encode()
+    default = identity.settings(Config())  # left out: a later version may have more of them
+    own = {
+        name: value for name, value in identity.settings(config).items() if value != default[name]
+    }
+    settings = json.dumps(own, sort_keys=True).encode()
     digests = hashlib.sha256(settings).hexdigest()[:12], data[:12]
     return dict(zip(MADE_WITH, (*digests, identity.numerics()), strict=True))
 

@@ -45,7 +45,8 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan | None:
     finished = directory and FLAGS.resume and runs.is_finished(config, directory)
     if distributed.share(here, "finished", "yes" if finished else "") == "yes":
         if directory:
-            print(f"{directory} is finished: {config.epochs} epochs")
+            most = "at most " if config.patience else ""
+            print(f"{directory} is finished: {most}{config.epochs} epochs")
         return None
     check_profile(config.epochs)
     loaded, checkpoint = loading.load(config, flags.data_settings(config), FLAGS.tensorboard), None

@@ -22,9 +22,11 @@ def ending(config: Config, summary: dict[str, Any], directory: Path) -> str:
     """The few lines that a run ends with."""
     embedded = config.dataset == "mnist" and config.data_dir is None
     classic = f" (the classic run: {CLASSIC_ACCURACY:.2%})" if embedded else ""
+    told = f"judged         {summary['judged']}\n" if config.watches_validation else ""
     return (
         "test accuracy  {test_accuracy:.2%}, {test_errors:,} errors in {test_size:,}{classic}\n"
+        "{told}"
         "training       {train_seconds:.2f} s, {images_per_second:,} images/s on {device}\n"
         "compilation    {compile_seconds:.2f} s; everything {total_seconds:.2f} s\n"
         "files          {directory}"
-    ).format(**summary, classic=classic, directory=directory)
+    ).format(**summary, classic=classic, told=told, directory=directory)

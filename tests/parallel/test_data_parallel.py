@@ -107,7 +107,7 @@ def test_each_shard_distorts_its_images_by_numbers_of_its_own(splits):
     config = dataclasses.replace(CONFIG, shards=2, epochs=1, **amounts)
     _, state = train_on_devices(config, splits.train)
     training = make_training(dataclasses.replace(config, shards=1), (5, 7), 3)
-    params, _, _, key, _ = training.init(hyperparameters(config))
+    params, _, _, key, *_ = training.init(hyperparameters(config))
     value_and_grad = jax.jit(autodiff(training.model, LOSSES["quadratic"]))
     keys = [jax.random.fold_in(key, shard) for shard in range(2)]
     orders = [30 * s + shuffle(jax.random.fold_in(k, 0), 30) for s, k in enumerate(keys)]

@@ -16,7 +16,7 @@ CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learni
 def alone(config, splits):
     """Validation loss and test loss of the run on its own."""
     training = make_training(config, splits.image_shape, splits.num_classes)
-    state, _ = jax.jit(training.run)(hyperparameters(config), splits.train)
+    state, _ = jax.jit(training.run)(hyperparameters(config), splits.train, splits.validation)
     evaluate = jax.jit(training.evaluate)
     return [float(evaluate(state.judged, split).loss) for split in (splits.validation, splits.test)]
 
@@ -65,11 +65,16 @@ def test_numbers_share_a_program_and_shapes_do_not():
 
 @pytest.mark.parametrize("vectorised", [False, True])
 @pytest.mark.parametrize(
-    "hidden", [(8,), pytest.param(("conv2/2", "max2"), marks=pytest.mark.slow)]
+    "common",
+    [
+        {},
+        {"judge": "best", "patience": 1, "epochs": 9},
+        pytest.param({"hidden": ("conv2/2", "max2")}, marks=pytest.mark.slow),
+    ],
 )
-def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised, hidden):
+def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised, common):
     """Also where one uses terms that the other does not: there they change nothing."""
-    base = dataclasses.replace(CONFIG, hidden=hidden)
+    base = dataclasses.replace(CONFIG, **common)
     other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
     distorted = {"rotate": 10.0, "shift": 1.0, "thickness": 0.5, "average": 0.9}
     configs = [base, dataclasses.replace(base, learning_rate=0.3, **other, **distorted)]

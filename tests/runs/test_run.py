@@ -102,17 +102,20 @@ def test_a_loss_that_diverges_stops_the_run(tmp_path, splits):
     assert not (tmp_path / runs.SUMMARY_FILE).exists()
 
 
-def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, monkeypatch):
-    config = dataclasses.replace(
-        CONFIG, optimizer="adamw", schedule="warmup_cosine", learning_rate=0.01, clip_norm=1.0
-    )
+@pytest.mark.parametrize(
+    "judged", [{}, {"judge": "best", "patience": 4, "average": 0.5, "epochs": 30}]
+)
+def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, monkeypatch, judged):
+    settings = {"optimizer": "adamw", "schedule": "warmup_cosine", "learning_rate": 0.01}
+    config = dataclasses.replace(CONFIG, clip_norm=1.0, **settings | judged)
     programs = run.compile_programs(config, splits)
     monkeypatch.setattr(run, "compile_programs", lambda *args, **options: programs)
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     for directory in (unbroken, broken):
         directory.mkdir()
-    runs.train(config, splits, unbroken)
-    for epoch in (1, 2, 3):
+    last = runs.train(config, splits, unbroken).rows[-1].epoch
+    assert 4 <= last < 30
+    for epoch in range(1, last):
         checkpoint, damaged = runs.restore(config, splits, broken)
         assert damaged == []
         asked = itertools.count(-1)  # before compilation, before the first epoch, after it
@@ -128,6 +131,7 @@ def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, m
         assert len(read_metrics(broken)) == epoch
     checkpoint, _ = runs.restore(config, splits, broken)
     for _ in range(2):  # a checkpoint can be used twice
+        assert len(checkpoint.rows) == last - 1
         trained = runs.train(config, splits, broken, checkpoint=checkpoint)
     models = [(directory / runs.MODEL_FILE).read_bytes() for directory in (unbroken, broken)]
     assert models[0] == models[1]
@@ -140,6 +144,11 @@ def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, m
     seconds = sum(float(row["seconds"]) for row in read_metrics(broken))
     summary = runs.write_summary(broken, trained, splits)
     assert summary["train_seconds"] == pytest.approx(seconds, abs=1e-4)
+    assert summary["epochs"] == last
+    errors = [float(row["validation_accuracy"]) for row in read_metrics(broken)]
+    first = errors.index(max(errors)) + 1
+    told = f"after epoch {first} of {last}, which" if judged else f"parameters after epoch {last}"
+    assert told in summary["judged"]
 
 
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tmp_path, splits):
