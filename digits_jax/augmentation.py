@@ -20,6 +20,7 @@ from digits_jax.config import Hyperparameters
 
 # The elastic field is smooth: it is drawn on so many points a side, and cubic between them.
 KNOTS = 5
+IMAGES_AT_A_TIME = 16
 # The random numbers of an image by term. One draw has them all, as XLA takes 0.1 s to compile each,
 # and each has its place in it, whichever terms are left out.
 NUMBERS = {
@@ -96,31 +97,39 @@ def distort(
         )
         field_x, field_y = jnp.einsum("hk,cklb,wl->cbhw", rows, amounts.elastic * knots, columns)
         x, y = x + field_x, y + field_y
-    distorted = bilinear(images, x, y)
-    if amounts.thickness is None:
-        return distorted
-    (way,) = drawn("thickness")
-    lightest, darkest = neighbours(distorted, jnp.maximum), neighbours(distorted, jnp.minimum)
-    return jnp.where(
-        way > 0, distorted + way * (lightest - distorted), distorted - way * (darkest - distorted)
+
+    def sample(of: tuple[Array, ...]) -> Float[Array, "height width"]:
+        image, x, y, way = of
+        sampled = bilinear(image, x, y)
+        if amounts.thickness is None:
+            return sampled
+        lightest, darkest = neighbours(sampled, jnp.maximum), neighbours(sampled, jnp.minimum)
+        return jnp.where(
+            way > 0, sampled + way * (lightest - sampled), sampled - way * (darkest - sampled)
+        )
+
+    # A loop, as XLA would else sample a pixel anew for every patch of a convolution that it is in.
+    distorted: Array = jax.lax.map(
+        sample, (images, x, y, drawn("thickness")[0]), batch_size=IMAGES_AT_A_TIME
     )
+    return distorted
 
 
 def bilinear(
-    images: Float[Array, "batch height width"],
-    x: Float[Array, "batch height width"],
-    y: Float[Array, "batch height width"],
-) -> Float[Array, "batch height width"]:
+    image: Float[Array, "height width"],
+    x: Float[Array, "height width"],
+    y: Float[Array, "height width"],
+) -> Float[Array, "height width"]:
     """The grey level at x pixels from the left and y from the top; beyond the edges 0."""
-    batch, height, width = images.shape
-    around = jnp.pad(images, ((0, 0), (1, 1), (1, 1))).reshape(batch, -1)
+    height, width = image.shape
+    around = jnp.pad(image, 1).ravel()
     x, y = jnp.clip(x, -1, width), jnp.clip(y, -1, height)
     left = jnp.minimum(jnp.floor(x), width - 1)
     top = jnp.minimum(jnp.floor(y), height - 1)
-    corner = ((top + 1) * (width + 2) + left + 1).astype(jnp.int32).reshape(batch, -1)
+    corner = ((top + 1) * (width + 2) + left + 1).astype(jnp.int32)
 
-    def at(offset: int) -> Float[Array, "batch height width"]:
-        return jnp.take_along_axis(around, corner + offset, axis=1).reshape(images.shape)
+    def at(offset: int) -> Float[Array, "height width"]:
+        return around.take(corner + offset, mode="clip")
 
     above = at(0) + (x - left) * (at(1) - at(0))
     below = at(width + 2) + (x - left) * (at(width + 3) - at(width + 2))
@@ -128,9 +137,9 @@ def bilinear(
 
 
 def neighbours(
-    images: Float[Array, "batch height width"], choose: Callable[[Array, Array], Array]
-) -> Float[Array, "batch height width"]:
+    image: Float[Array, "height width"], choose: Callable[[Array, Array], Array]
+) -> Float[Array, "height width"]:
     """Of each pixel and its neighbours above, below, left and right, the one that is chosen."""
-    around = jnp.pad(images, ((0, 0), (1, 1), (1, 1)))
-    others = (around[:, :-2, 1:-1], around[:, 2:, 1:-1], around[:, 1:-1, :-2], around[:, 1:-1, 2:])
-    return functools.reduce(choose, others, images)
+    around = jnp.pad(image, 1)
+    others = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    return functools.reduce(choose, others, image)

@@ -21,9 +21,8 @@ def digits():
 def test_bilinear_sampling_is_that_of_scipy(digits):
     rng = np.random.default_rng(0)
     x, y = rng.uniform(-4, 32, (2, 3, 28, 28)).astype(np.float32)
-    for image, u, v, sampled in zip(
-        digits, x, y, bilinear(digits[:3], jnp.asarray(x), jnp.asarray(y)), strict=False
-    ):
+    for image, u, v in zip(digits, x, y, strict=False):
+        sampled = bilinear(image, jnp.asarray(u), jnp.asarray(v))
         expected = scipy.ndimage.map_coordinates(image, [v, u], order=1, mode="grid-constant")
         np.testing.assert_allclose(sampled, expected, atol=2e-5)
 
@@ -80,7 +79,7 @@ def test_thickness_goes_from_the_darkest_to_the_lightest_neighbour(digits):
         expected = getattr(scipy.ndimage, filter_)(
             digits[0], footprint=cross, mode="constant", cval=0
         )
-        np.testing.assert_array_equal(neighbours(digits[:1], choose)[0], expected)
+        np.testing.assert_array_equal(neighbours(digits[0], choose), expected)
     changed = np.asarray(distort(jax.random.key(0), digits, NOTHING._replace(thickness=1.0)))
     ratio = changed.sum(axis=(1, 2)) / digits.sum(axis=(1, 2))
     assert ratio.min() < 0.5 < 1.6 < ratio.max()
