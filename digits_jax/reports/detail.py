@@ -1,13 +1,17 @@
-"""The part of a report that looks at one run: confusion, mistakes, weights, calibration."""
+"""The part of a report that looks at one run: confusion, mistakes, weights, calibration, images."""
 
 import math
 from xml.etree.ElementTree import Element
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from digits_jax.augmentation import Distortions, distort, distortions
+from digits_jax.config import hyperparameters
 from digits_jax.data.dataset import Splits
-from digits_jax.evaluation import precision_and_recall
+from digits_jax.evaluation import precision_and_recall, scale_pixels
 from digits_jax.losses import LOSSES
 from digits_jax.reports import calibration, figures
 from digits_jax.reports.page import element, picture, section, table
@@ -17,6 +21,8 @@ from digits_jax.runs.reading import Predictions, Run
 MISTAKES = 20
 UNITS = 100
 CONFUSIONS = 3
+# Training images that are shown distorted, and how often each.
+DISTORTED, TIMES = 6, 11
 
 
 def detail(run: Run, splits: Splits, seeds: int = 1) -> Element:
@@ -51,6 +57,7 @@ def detail(run: Run, splits: Splits, seeds: int = 1) -> Element:
         _class_scores(confusion, splits.class_names),
         _weights(run, splits.class_names),
         _calibration(run, predictions),
+        *_distorted(run, splits),
     )
     content += [element("p", text), element("div", *parts, class_="columns")]
     return section(f"In detail: {run.name}", *content)
@@ -163,3 +170,25 @@ def _calibration(run: Run, predictions: Predictions) -> Element:
         f"{means}: on the whole the network is {tendency}.",
     )
     return section("Calibration", shown, level=3)
+
+
+def _distorted(run: Run, splits: Splits) -> list[Element]:
+    """The section of a run that distorts its training images, if it does."""
+    amounts = distortions(hyperparameters(run.config))
+    if amounts is None:
+        return []
+    images = scale_pixels(jnp.asarray(splits.train.images[:DISTORTED]), jnp.dtype("float32"))
+    key = jax.random.key(run.config.seed)
+    drawn = [distort(jax.random.fold_in(key, time), images, amounts) for time in range(TIMES)]
+    terms = {term: getattr(run.config, term) for term in Distortions._fields}
+    caption = (
+        f"Left, {len(images)} training images; beside them as training distorts them, anew in "
+        f"every step: {', '.join(f'{term} {value:g}' for term, value in terms.items() if value)}."
+    )
+    shown = picture(
+        f"{run.name}-distorted",
+        figures.distorted(np.stack([images, *drawn], axis=1)),
+        f"{len(images)} images, each followed by {TIMES} distortions of it.",
+        caption,
+    )
+    return [section("Distorted images", shown, level=3)]

@@ -206,6 +206,12 @@ def mistakes(
     return tiles(images, MISTAKE_COLUMNS, captions, cmap="gray", vmin=0, vmax=255)[0]
 
 
+def distorted(images: Float[np.ndarray, "images times height width"]) -> "Figure":
+    """A row for each image: as it is, then as it was distorted."""
+    rows, columns, *shape = images.shape
+    return tiles(images.reshape(rows * columns, *shape), columns, cmap="gray", vmin=0, vmax=1)[0]
+
+
 def reliability_diagram(reliability: Reliability) -> "Figure":
     """Accuracy over confidence (Guo et al., 2017, figure 1), above how many predictions there are.
 
