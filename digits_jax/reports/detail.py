@@ -1,6 +1,7 @@
 """The part of a report that looks at one run: confusion, mistakes, weights, calibration, images."""
 
 import math
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 import jax
@@ -25,14 +26,14 @@ CONFUSIONS = 3
 DISTORTED, TIMES = 6, 11
 
 
-def detail(run: Run, splits: Splits, seeds: int = 1) -> Element:
+def detail(runs: Sequence[Run], splits: Splits) -> Element:
     """Scores a run's model again on the test split and shows what it makes of the images.
 
     Args:
-        run: the run.
-        splits: its data.
-        seeds: how many runs the report has that differ from it in nothing but the seed, and it.
+        runs: the run, and those that differ from it in nothing but the seed.
+        splits: their data.
     """
+    run, seeds = runs[0], len(runs)
     predictions = reading.predict(run.model, splits.test)
     errors, images = int(np.sum(~predictions.correct)), len(predictions.labels)
     recorded = run.summary["test_errors"], run.summary["test_size"]
@@ -59,8 +60,24 @@ def detail(run: Run, splits: Splits, seeds: int = 1) -> Element:
         _calibration(run, predictions),
         *_distorted(run, splits),
     )
+    if seeds > 1:
+        text += _together(runs, splits)
     content += [element("p", text), element("div", *parts, class_="columns")]
     return section(f"In detail: {run.name}", *content)
+
+
+def _together(runs: Sequence[Run], splits: Splits) -> str:
+    together = reading.committee([run.model for run in runs], splits.test)
+    parameters, seconds, errors = (
+        [run.summary[name] for run in runs]
+        for name in ("parameters", "train_seconds", "test_errors")
+    )
+    return (
+        f" All {len(runs)} together, by the mean of their probabilities, make "
+        f"{np.sum(~together.correct):,} errors ({np.mean(together.correct):.2%} right), where each "
+        f"alone makes {np.mean(errors):,.1f} on average: a committee of {sum(parameters):,} "
+        f"parameters, trained in {sum(seconds):,.0f} s."
+    )
 
 
 def _confusion(run: Run, confusion: np.ndarray, class_names: tuple[str, ...]) -> Element:

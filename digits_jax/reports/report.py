@@ -76,7 +76,7 @@ def make(
         if run.model.data not in ("", data_sha256(splits)):
             warning = f"{run.name}: the data here are not those that it was trained and scored on"
             body.append(element("p", warning, class_="note"))
-        body.append(detail(run, splits, seeds=len(group.runs)))
+        body.append(detail(group.runs, splits))
     return Report(
         html=page(title, body),
         figures={

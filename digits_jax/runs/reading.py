@@ -5,13 +5,13 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from digits_jax.config import Config
 from digits_jax.data.dataset import Dataset, Splits
@@ -221,14 +221,33 @@ def check_data(run: Run, splits: Splits) -> None:
 
 def predict(model: model_file.TrainedModel, dataset: Dataset) -> Predictions:
     """Applies a model to every image of a split; a prediction is the class of the largest logit."""
+    return _predictions(*_predictor(model)(model.params, dataset.images), dataset)
+
+
+def committee(models: Sequence[model_file.TrainedModel], dataset: Dataset) -> Predictions:
+    """What models that differ in their parameters alone say together: their mean probabilities.
+
+    Source: Hansen and Salamon, Neural network ensembles, 1990.
+    """
+    predictor = _predictor(models[0])
+    each = [np.asarray(predictor(model.params, dataset.images)[1]) for model in models]
+    probabilities = np.mean(each, axis=0)
+    return _predictions(probabilities.argmax(axis=-1), probabilities, dataset)
+
+
+def _predictor(model: model_file.TrainedModel) -> Callable[[Params, Array], tuple[Array, Array]]:
     logits_of = make_logits(make_model(model.config, model.image_shape, model.num_classes))
     to_probabilities = LOSSES[model.config.loss].probabilities
 
     @jax.jit
-    def predictions(params: Params, images: Array) -> tuple[Array, Array]:
+    def classes_and_probabilities(params: Params, images: Array) -> tuple[Array, Array]:
         logits = logits_of(params, images)
         return logits.argmax(axis=-1), to_probabilities(logits)
 
-    predicted, probabilities = jax.device_get(predictions(model.params, dataset.images))
+    return classes_and_probabilities
+
+
+def _predictions(predicted: ArrayLike, probabilities: ArrayLike, dataset: Dataset) -> Predictions:
+    predicted, probabilities = np.asarray(predicted), np.asarray(probabilities)
     labels, confidence = np.asarray(dataset.labels), probabilities[range(len(predicted)), predicted]
     return Predictions(labels, predicted, probabilities, confidence, predicted == labels)

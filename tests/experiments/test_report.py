@@ -10,6 +10,7 @@ import types
 import numpy as np
 import PIL.Image
 import pytest
+import safetensors.numpy
 
 from digits_jax import data, reports
 from digits_jax.runs import model_file
@@ -248,6 +249,22 @@ def test_seeds_are_one_group_and_repeats_are_left_out(several, folder):
     assert [heading for heading in page.headings if heading.startswith("In detail")] == [
         *("In detail: seed-0", "In detail: perfect", "In detail: digits")
     ]
+
+
+def test_seeds_are_also_scored_together(several, folder, shapes):
+    page, _ = several
+    test = data.load(data_dir=shapes, train_size=45, validation_size=15).test
+    each = []
+    for seed in range(2):
+        weights = safetensors.numpy.load_file(folder / f"seed-{seed}" / "model.safetensors")
+        a = test.images.reshape(len(test.images), -1) / 255
+        for number in sorted({name.rsplit(".", 1)[0] for name in weights}):
+            z = a @ weights[f"{number}.weights"].T + weights[f"{number}.biases"]
+            a = 1 / (1 + np.exp(-z))
+        each.append(a / a.sum(axis=1, keepdims=True))
+    errors = int((np.mean(each, axis=0).argmax(axis=1) != test.labels).sum())
+    assert errors > 0
+    assert f"All 2 together, by the mean of their probabilities, make {errors} errors" in page.text
 
 
 def test_losses_of_two_kinds_are_not_drawn_together(several):
