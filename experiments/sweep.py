@@ -9,25 +9,30 @@ random (uniform: likewise). Writes results.csv (a row a run), summary.csv and fi
 --record=NAME the summary also into experiments/records, with the command that makes it again.
 Settings that are not varied are those of experiments.train, by the same flags. Seeds count up from
 --seed. Values of hidden with several layers are joined by +, as in hidden=30,128+64; between plain
-numbers by x as well.
+numbers by x as well. Of several settings the best by validation is trained once more, with its best
+seed, into a run of its own: best in the sweep's folder, its model best.safetensors.
 """
 
 import csv
+import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
 
+from digits_jax import runs
 from digits_jax.parallel import sweeps
+from digits_jax.parallel.mesh import broadcast
 from digits_jax.reports import drawing
+from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
 from experiments.cli import devices, flags, progress, start
 from experiments.cli.flags import FLAGS
-from experiments.sweeping import figures, record, results, summary
-from experiments.sweeping.plan import RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
+from experiments.sweeping import best, figures, record, results, summary
+from experiments.sweeping.plan import FILES, RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
 
 
 def define_flags() -> None:
@@ -66,8 +71,8 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
                 return f"{len(finished)} of {len(configs)} runs"
             for positions, outcome, seconds in sweeps.sweep(program, splits, at_once):
                 total += seconds
-                rows = results.rows(outcome, *sizes, seconds / len(positions))
-                for position, cells in zip(positions, rows, strict=True):
+                ends = results.rows(outcome, *sizes, seconds / len(positions))
+                for position, cells in zip(positions, ends, strict=True):
                     index = waiting[position]
                     outcomes = dict(zip(results.OUTCOME_COLUMNS, cells, strict=True))
                     writer.writerow({"run": index, **plan.rows[index], **outcomes})
@@ -77,16 +82,32 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
                 if len(finished) < len(configs) and should_stop():
                     return f"{len(finished)} of {len(configs)} runs"
             lines.append(summary.pace(len(program), total, at_once))
+    rows: list[dict[str, str]] = []
     if directory:
-        print("\n".join([*lines, finish(directory, list(plan.varied))]))
+        with open(directory / RESULTS_FILE, newline="") as file:
+            rows = list(csv.DictReader(file))
+    table, chosen = summary.summarise(rows, list(plan.varied)), None
+    chosen = json.loads(broadcast(json.dumps(best.choose(rows, table, list(plan.varied))).encode()))
+    if chosen is not None:
+        config = configs[chosen]
+        if after := best.train(directory, config, load(config), should_stop):
+            return after
+    if directory:
+        print("\n".join([*lines, finish(directory, rows, table, list(plan.varied))]))
+        if chosen is not None:
+            told = f"run {chosen} once more, seed {configs[chosen].seed}"
+            print(f"best   {told}: {directory / best.FOLDER}, its model also {best.MODEL_FILE}")
+        directories.drop_earlier(directory, FILES)
     return None
 
 
-def finish(directory: Path, varied: Sequence[str]) -> str:
+def finish(
+    directory: Path,
+    rows: Sequence[Mapping[str, str]],
+    table: Sequence[Mapping[str, Any]],
+    varied: Sequence[str],
+) -> str:
     """Writes summary and figures, and gives what is to be printed."""
-    with open(directory / RESULTS_FILE, newline="") as file:
-        rows = list(csv.DictReader(file))
-    table = summary.summarise(rows, varied)
     write_atomically(directory / SUMMARY_FILE, summary.as_csv(table).encode())
     lines = [summary.as_text(table, varied), *summary.without_difference(rows, varied)]
     drawn = [text for text in FLAGS.vary if re.search("=(log|uniform):", text)]
@@ -114,4 +135,4 @@ def main() -> int | None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main)
+    flags.run(main, runs.Diverged)

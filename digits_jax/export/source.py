@@ -12,7 +12,7 @@ from digits_jax import data
 from digits_jax.evaluation import dtype_of, scale_pixels
 from digits_jax.losses import LOSSES
 from digits_jax.models import Model, describe
-from digits_jax.runs import model_file
+from digits_jax.runs import model_file, reading
 from digits_jax.runs.run import MODEL_FILE, SUMMARY_FILE
 from digits_jax.training import make_model
 
@@ -37,19 +37,20 @@ class Source(NamedTuple):
 
 
 def read(path: Path) -> Source:
-    """Reads a run's folder, or a model file alone.
+    """Reads a run's folder, a sweep's for that of its best setting, or a model file alone.
 
     Raises:
         ValueError: in one line, where there is no model, or a damaged one.
         OSError: where a file cannot be read.
     """
+    path = reading.of_sweep(path)
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         what = f"not a finished run: {MODEL_FILE} is not there" if path.is_dir() else "no such run"
         raise ValueError(f"{path}: {what}")
     summary = file.parent / SUMMARY_FILE
     measured = json.loads(summary.read_text("utf-8")) if path.is_dir() and summary.exists() else {}
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = reading.name_of(path) if path.is_dir() else path.stem
     return Source(name, file.read_bytes(), model_file.load(file), measured)
 
 

@@ -5,6 +5,7 @@ from digits_jax.runs.model_file import TrainedModel, load, save
 from digits_jax.runs.observers import Diverged
 from digits_jax.runs.programs import compile_programs
 from digits_jax.runs.run import (
+    BEST,
     CHECKPOINTS,
     FLAGS_FILE,
     METRICS_FILE,
@@ -22,6 +23,7 @@ from digits_jax.runs.run import (
 from digits_jax.runs.summary import Trained
 
 __all__ = [
+    "BEST",
     "CHECKPOINTS",
     "FLAGS_FILE",
     "METRICS_FILE",

@@ -1,7 +1,8 @@
 """Folders of results: checked before they are written into, held by one process, cleared."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -9,6 +10,7 @@ from filelock import FileLock, Timeout
 from digits_jax.runs.files import remove_half_written
 
 LOCK_FILE = ".lock"
+EARLIER = "earlier"
 
 
 def check(directory: Path, overwrite: bool) -> None:
@@ -69,4 +71,36 @@ def clear(directory: Path, overwrite: bool, names: Iterable[str]) -> None:
     remove_half_written(directory)
     for name in names:
         for path in directory.glob(name):
-            path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def set_aside(directory: Path, names: Collection[str]) -> None:
+    """Moves files, in this order, and folders into `EARLIER`, until `drop_earlier`.
+
+    Args:
+        directory: the folder.
+        names: what is moved, as glob patterns; what is not there is passed over.
+    """
+    found = [path for name in names for path in sorted(directory.glob(name))]
+    if found:
+        drop_earlier(directory, names)
+        (directory / EARLIER).mkdir(exist_ok=True)
+    for path in found:
+        path.replace(directory / EARLIER / path.name)
+
+
+def drop_earlier(directory: Path, names: Iterable[str]) -> None:
+    """Removes what `set_aside` moved by these names; and its folder, if nothing else is in it."""
+    earlier = directory / EARLIER
+    for name in names:
+        for path in earlier.glob(name):
+            _remove(path)
+    with contextlib.suppress(OSError):  # none there, or something else in it
+        earlier.rmdir()

@@ -19,7 +19,7 @@ from digits_jax.evaluation import make_logits
 from digits_jax.losses import LOSSES
 from digits_jax.models import Params
 from digits_jax.runs import model_file
-from digits_jax.runs.run import FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE, Row
+from digits_jax.runs.run import BEST, FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE, Row
 from digits_jax.training import make_model
 
 # What a report shows of summary.json, with what it must be.
@@ -82,8 +82,15 @@ def read_all(directories: Iterable[str | os.PathLike[str]]) -> list[Run]:
     return [run._replace(name=f"{number}-{run.name}") for number, run in enumerate(runs, start=1)]
 
 
+def of_sweep(directory: Path) -> Path:
+    """The run that a folder stands for: of a sweep's, that of its best setting."""
+    best = directory / BEST
+    is_run = (directory / SUMMARY_FILE).exists() or (directory / METRICS_FILE).exists()
+    return directory if is_run or not (best / SUMMARY_FILE).is_file() else best
+
+
 def read(directory: Path) -> Run:
-    """Reads what `runs.train` wrote.
+    """Reads what `runs.train` wrote, or from a sweep's folder the run of its best setting.
 
     Raises:
         ValueError: in one line, where `directory` holds no run, an unfinished or a damaged one.
@@ -91,6 +98,7 @@ def read(directory: Path) -> Run:
     """
     if not directory.is_dir():
         raise ValueError(f"{directory}: no such folder")
+    directory = of_sweep(directory)
     if not any((directory / name).exists() for name in (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE)):
         raise ValueError(f"{directory}: not a run: neither {METRICS_FILE} nor {SUMMARY_FILE} there")
     for name in (SUMMARY_FILE, METRICS_FILE, MODEL_FILE):
@@ -110,7 +118,13 @@ def read(directory: Path) -> Run:
         raise ValueError(
             f"{directory / METRICS_FILE}: expected a line for each epoch from 1 to {epochs}"
         )
-    return Run(directory.resolve().name, directory, config, summary, rows, model)
+    return Run(name_of(directory), directory, config, summary, rows, model)
+
+
+def name_of(directory: Path) -> str:
+    """What a run is called: as its folder; the best of a sweep as SWEEP-best."""
+    *_, parent, name = ("", *directory.resolve().parts)
+    return f"{parent}-{name}" if name == BEST else name
 
 
 def _read_summary(path: Path) -> dict[str, Any]:

@@ -36,7 +36,8 @@ from digits_jax.runs.summary import Trained
 FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
 RUN_FILES = (FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE)
-CHECKPOINTS, PROFILE, EARLIER = "checkpoints", "profile", "earlier"
+CHECKPOINTS, PROFILE = "checkpoints", "profile"
+BEST = "best"  # in a sweep's folder, the run of its best setting
 
 
 class Stopped(Exception):
@@ -50,17 +51,14 @@ class Stopped(Exception):
 def prepare_directory(directory: Path, overwrite: bool) -> None:
     """Makes the directory of a run; with `overwrite`, removes an earlier run and nothing else.
 
-    The files of one that is finished are kept in `EARLIER` until this one is, by `write_summary`.
+    The files of one that is finished are set aside until this one is, by `write_summary`.
 
     Raises:
         ValueError: as `directories.check`.
         OSError: where it cannot be made.
     """
     if overwrite and (directory / SUMMARY_FILE).is_file():
-        (directory / EARLIER).mkdir(exist_ok=True)
-        for name in RUN_FILES:  # the summary last: with it a run is finished
-            with contextlib.suppress(FileNotFoundError):
-                (directory / name).replace(directory / EARLIER / name)
+        directories.set_aside(directory, RUN_FILES)
     # The flags first: what is left without them is no run that could be resumed.
     directories.clear(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
     for name in (CHECKPOINTS, PROFILE):
@@ -188,8 +186,5 @@ def write_summary(
     """Writes `summary.summarise` into `directory`, and returns it: with it a run is finished."""
     found = summary.summarise(trained, splits, total_seconds, seconds or {})
     write_atomically(directory / SUMMARY_FILE, (json.dumps(found, indent=2) + "\n").encode())
-    for name in RUN_FILES:
-        (directory / EARLIER / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # none there, or something else in it
-        (directory / EARLIER).rmdir()
+    directories.drop_earlier(directory, RUN_FILES)
     return found

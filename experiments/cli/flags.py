@@ -177,10 +177,13 @@ def whole_numbers(name: str, parsed: flags.FlagValues = FLAGS) -> tuple[int, ...
         ) from None
 
 
-def config_flags(parsed: flags.FlagValues = FLAGS) -> str:
-    """The flags of Config, a line each, as `--flagfile` reads them."""
-    lines = [parsed[field.name].serialize() for field in dataclasses.fields(Config)]
-    return "".join(f"{line}\n" for line in lines if line)
+def config_flags(config: Config) -> str:
+    """The flags of a Config, a line each, as `--flagfile` reads them."""
+    lines = []
+    for name, value in vars(config).items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        lines += [] if text is None else [f"--{name}={text}\n"]
+    return "".join(lines)
 
 
 def put_defaults(settings: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def stored_flags(script: Script) -> str:
     """What flags.txt holds: a flag a line, as `--flagfile` reads them."""
     kept = (name for name in script.kept if FLAGS[name].value != FLAGS[name].default)
     lines = [FLAGS[name].serialize() for name in (*script.flags, *kept)]
-    return flags.config_flags() + "".join(f"{line}\n" for line in lines if line)
+    return flags.config_flags(flags.config()) + "".join(f"{line}\n" for line in lines if line)
 
 
 def begin(script: Script, here: Job) -> Path | None:

@@ -15,9 +15,18 @@ from digits_jax.runs import directories, identity
 from digits_jax.runs.files import write_atomically
 from experiments.cli import devices, flags, job, start
 from experiments.cli.flags import FLAGS
-from experiments.sweeping import figures, results, vary
+from experiments.sweeping import best, figures, results, vary
 
 RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
+# Of a sweep; with the summary, and the best run before it, a sweep is finished.
+FILES = (
+    runs.FLAGS_FILE,
+    RESULTS_FILE,
+    *figures.PATTERNS,
+    best.MODEL_FILE,
+    best.FOLDER,
+    SUMMARY_FILE,
+)
 SCRIPT = start.Script("sweep", "sweep", (runs.FLAGS_FILE, RESULTS_FILE), flags=("seeds", "vary"))
 
 
@@ -61,8 +70,12 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
         directory = directory or flags.workdir("sweep")
         held.enter_context(directories.locked(directory))
         if not FLAGS.resume:
-            files = (*SCRIPT.files, SUMMARY_FILE, *figures.PATTERNS)
-            directories.clear(directory, FLAGS.overwrite, files)
+            earlier = directory / directories.EARLIER
+            if (directory / best.FOLDER).exists() and not (directory / RESULTS_FILE).exists():
+                raise ValueError(f"{directory} holds {best.FOLDER} and no sweep: choose another")
+            if FLAGS.overwrite and ((directory / SUMMARY_FILE).is_file() or not earlier.exists()):
+                directories.set_aside(directory, FILES)
+            directories.clear(directory, FLAGS.overwrite, FILES)
             write_atomically(directory / runs.FLAGS_FILE, start.stored_flags(SCRIPT).encode())
         finished = list(results.read_or_make(directory / RESULTS_FILE, columns, rows))
     finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))

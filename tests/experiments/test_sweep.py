@@ -1,6 +1,7 @@
 """`python -m experiments.sweep` as a user runs it, killed and resumed."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from digits_jax.runs import directories
+from digits_jax import export
+from digits_jax.runs import directories, reading
 from experiments.sweeping import figures, summary
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,50 @@ def test_a_sweep_trains_every_setting_with_every_seed(run_module, tmp_path, quic
     assert "recommended: best by validation" in process.stdout
     pictures = {path.name for path in (tmp_path / "sweep").glob("*.png")}
     assert pictures == {"distribution.png", "against-learning_rate.png", "heat-map.png"}
+
+    # The best setting's best seed by validation is there as a run: the one that train makes.
+    chosen = [row for row in results if all(row[n] == best[n] for n in ("learning_rate", "hidden"))]
+    expected = max(chosen, key=lambda row: float(row["validation_accuracy"]))
+    run = tmp_path / "sweep" / "best"
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["seed"] == int(expected["seed"])
+    assert summary["test_errors"] == int(expected["test_errors"])
+    again = (f"--flagfile={run / 'flags.txt'}", f"--workdir={tmp_path / 'again'}")
+    assert run_module("experiments.train", *again).returncode == 0
+    model = (tmp_path / "sweep" / "best.safetensors").read_bytes()
+    assert model == (tmp_path / "again" / "model.safetensors").read_bytes()
+    assert reading.read(tmp_path / "sweep").name == "sweep-best"
+    assert export.read(tmp_path / "sweep").content == model
+
+
+@pytest.mark.slow
+def test_an_overwritten_sweep_stays_until_the_new_one_is_finished(start_module, tmp_path, quick):
+    run = tmp_path / "sweep"
+    flags = (*quick, "--seeds=2", f"--workdir={run}", "--overwrite")
+    assert start_module("experiments.sweep", *flags).wait(120) == 0
+    old = {name: (run / name).read_bytes() for name in ("results.csv", "best.safetensors")}
+    longer = start_module("experiments.sweep", *flags, "--epochs=999", "--seeds=99")
+    deadline = time.monotonic() + 60
+    while not ((run / "earlier" / "summary.csv").exists() and (run / "results.csv").exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    longer.send_signal(signal.SIGTERM)
+    assert longer.wait(120) == 143
+    assert not (run / "best").exists()
+    for name, content in old.items():
+        assert (run / "earlier" / name).read_bytes() == content
+    assert start_module("experiments.sweep", *flags).wait(120) == 0
+    assert not (run / "earlier").exists()
+    assert rows(run, "summary.csv")
+
+
+def test_a_folder_that_is_called_best_is_left_alone(
+    fork_module, assert_one_line_error, tmp_path, quick
+):
+    (tmp_path / "best").mkdir()
+    refused = fork_module("experiments.sweep", *quick, "--overwrite", f"--workdir={tmp_path}")
+    assert_one_line_error(refused, "holds best and no sweep: choose another")
+    assert (tmp_path / "best").is_dir()
 
 
 @pytest.mark.slow

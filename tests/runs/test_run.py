@@ -15,7 +15,7 @@ import pytest
 from digits_jax import Config, Dataset, make_model, runs
 from digits_jax.evaluation import make_evaluate
 from digits_jax.losses import LOSSES
-from digits_jax.runs import model_file, run
+from digits_jax.runs import directories, model_file, run
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
 # What it computes may grow until it is infinite.
@@ -219,10 +219,10 @@ def test_a_finished_run_is_kept_until_the_one_that_replaces_it_is(tmp_path, spli
         with pytest.raises(runs.Diverged):
             train(dataclasses.replace(UNBOUNDED, learning_rate=1e38))
         assert not (tmp_path / runs.SUMMARY_FILE).exists()
-        assert bytes_in(tmp_path / run.EARLIER) == first
+        assert bytes_in(tmp_path / directories.EARLIER) == first
     train(CONFIG)
     assert bytes_in(tmp_path)[0] == first[0]
-    assert not (tmp_path / run.EARLIER).exists()
+    assert not (tmp_path / directories.EARLIER).exists()
 
 
 def test_a_link_in_place_of_checkpoints_is_removed_and_what_it_names_is_not(tmp_path):
