@@ -13,6 +13,8 @@ from digits_jax.runs.model_file import load as load_model
 from digits_jax.runs.model_file import save as save_model
 from digits_jax.training import TrainMetrics, TrainState, make_model, make_training
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Affine",
     "Config",
@@ -26,6 +28,7 @@ __all__ = [
     "TrainMetrics",
     "TrainState",
     "TrainedModel",
+    "__version__",
     "data",
     "hyperparameters",
     "load_model",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+import digits_jax
 from digits_jax.config import Config
 from digits_jax.data.dataset import Splits
 from digits_jax.evaluation import Metrics
@@ -19,7 +20,7 @@ from digits_jax.runs.history import Row
 from digits_jax.runs.model_file import TrainedModel
 from digits_jax.runs.programs import accuracy, decimal
 
-PACKAGES = ("digits_jax", "jax", "jaxlib", "optax", "numpy")
+PACKAGES = ("jax", "jaxlib", "optax", "numpy")
 
 
 class Trained(NamedTuple):
@@ -78,7 +79,11 @@ def summarise(
         "device": jax.devices()[0].device_kind,
         "data": trained.model.data,
         "numerics": identity.numerics(),
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {
+            "python": platform.python_version(),
+            "digits_jax": digits_jax.__version__,
+            **versions,
+        },
         "seed": config.seed,
         "config": dataclasses.asdict(config),
     }
