@@ -4,13 +4,14 @@ import dataclasses
 import math
 import numbers
 import re
-from collections import namedtuple
+from collections import ChainMap, namedtuple
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from digits_jax import layers
 from digits_jax.activations import ACTIVATIONS
+from digits_jax.estimators import ESTIMATORS
 from digits_jax.gradients import GRADIENTS
 from digits_jax.losses import LOSSES
 from digits_jax.models import INITIALIZERS
@@ -81,7 +82,15 @@ class Config:
     )
 
     loss: str = _setting("quadratic", "training", "loss", choices=LOSSES)
-    gradients: str = _setting("autodiff", "training", "how gradients are made", choices=GRADIENTS)
+    gradients: str = _setting(
+        "autodiff",
+        "training",
+        "how gradients are made",
+        choices=ChainMap(ESTIMATORS, GRADIENTS),  # it begins with the last
+    )
+    directions: int = _setting(
+        1, "training", "random directions a step of forward_gradient and evolution", minimum=1
+    )
     optimizer: str = _setting("sgd", "training", "optimizer", choices=OPTIMIZERS)
     learning_rate: float = _setting(3.0, "training", "peak learning rate", minimum=0.0, traced=True)
     schedule: str = _setting(

@@ -13,13 +13,14 @@ from digits_jax.activations import ACTIVATIONS
 from digits_jax.augmentation import distort, distortions
 from digits_jax.config import Config, Hyperparameters
 from digits_jax.data.dataset import Dataset, check_labels
+from digits_jax.estimators import ESTIMATORS
 from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
 from digits_jax.losses import LOSSES, smooth
 from digits_jax.models import INITIALIZERS, Model, Params, stack
 from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
 
 # The purposes of a run's random keys; and of the second one, whose others are numbers of epochs.
-INIT, SHUFFLE = 0, 1
+INIT, SHUFFLE, ESTIMATE = 0, 1, 2
 DISTORT = 2**32 - 1
 
 
@@ -168,13 +169,20 @@ def make_training(
             hyperparameters.clip_norm,
         )
 
-    def gradient(hyperparameters: Hyperparameters) -> gradients.ValueAndGrad:
+    def gradient(
+        hyperparameters: Hyperparameters, step: Int32[Array, ""]
+    ) -> gradients.ValueAndGrad:
         own = value_and_grad
         if own is None:
             loss = LOSSES[config.loss]
             if hyperparameters.label_smoothing is not None:
                 loss = smooth(loss, hyperparameters.label_smoothing)
-            own = gradients.GRADIENTS[config.gradients](model, loss)
+            if estimator := ESTIMATORS.get(config.gradients):
+                # Not of `state.key`, which is another on each shard: all have to draw the same.
+                key = jax.random.fold_in(jax.random.key(hyperparameters.seed), ESTIMATE)
+                own = estimator(model, loss, key, step, config.directions)
+            else:
+                own = gradients.GRADIENTS[config.gradients](model, loss)
         return own if axis is None else gradients.averaged(own, axis)
 
     def init(hyperparameters: Hyperparameters) -> TrainState:
@@ -200,7 +208,8 @@ def make_training(
         if (amounts := distortions(hyperparameters)) is not None:
             key = jax.random.fold_in(jax.random.fold_in(state.key, DISTORT), state.step)
             images = distort(key, images, amounts)
-        (loss, logits), grads = gradient(hyperparameters)(state.params, images, batch.labels)
+        value_and_grad = gradient(hyperparameters, state.step)
+        (loss, logits), grads = value_and_grad(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average

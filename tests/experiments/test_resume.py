@@ -176,12 +176,13 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bytes(start, flags, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("gradients", ["autodiff", "direct_feedback_alignment", "evolution"])
 def test_a_killed_convolutional_run_distorts_and_averages_as_an_unbroken_one(
-    start, flags, tmp_path
+    start, flags, tmp_path, gradients
 ):
     network = ("--hidden=conv6/2,max2,20", "--activation=relu", "--batch_size=30", "--epochs=100")
     numbers = ("--average=0.99", "--rotate=10", "--elastic=0.5", "--thickness=0.3")
-    numbers += ("--judge=best", "--patience=99")
+    numbers += ("--judge=best", "--patience=99", f"--gradients={gradients}")
     flags = (*flags, *network, *numbers)
     finish(start(*flags, "--checkpoint_seconds=0", f"--workdir={tmp_path / 'unbroken'}"))
     kill_again_and_again(start, flags, tmp_path / "run", kills=4, seed=3)

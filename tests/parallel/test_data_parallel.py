@@ -84,8 +84,19 @@ def train_on_devices(config, train, gradient_norms=False):
         {**OTHERS, "gradients": "manual"},
         {"optimizer": "adamw", "weight_decay": 0.1, "learning_rate": 0.01},
         {"hidden": ("conv3/2", "max2", "5"), "average": 0.9},
+        {"hidden": (8, 7), "gradients": "direct_feedback_alignment"},
+        {"gradients": "forward_gradient", "directions": 3, "learning_rate": 0.01},
     ],
-    ids=["autodiff", "manual", "all terms", "all terms by hand", "adamw", "convolution, averaged"],
+    ids=[
+        "autodiff",
+        "manual",
+        "all terms",
+        "all terms by hand",
+        "adamw",
+        "convolution, averaged",
+        "random matrices",
+        "random directions",
+    ],
 )
 def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, settings):
     config = dataclasses.replace(CONFIG, shards=shards, **settings)
@@ -142,7 +153,7 @@ def test_losses_of_the_classic_run_are_those_of_one_device(shards, gradients):
     np.testing.assert_allclose([m.loss for m in history], expected[:, 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("gradients", ["autodiff", "manual"])
+@pytest.mark.parametrize("gradients", ["autodiff", "manual", "forward_gradient"])
 def test_clipping_and_norms_are_of_the_averaged_gradient(splits, gradients):
     # One step from the same parameters: norms of the mean, not the mean of norms.
     config = dataclasses.replace(CONFIG, batch_size=60, epochs=1, gradients=gradients)

@@ -70,6 +70,8 @@ def test_numbers_share_a_program_and_shapes_do_not():
         {},
         {"judge": "best", "patience": 1, "epochs": 9},
         pytest.param({"hidden": ("conv2/2", "max2")}, marks=pytest.mark.slow),
+        pytest.param({"gradients": "feedback_alignment"}, marks=pytest.mark.slow),
+        pytest.param({"gradients": "evolution", "directions": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised, common):

@@ -103,7 +103,13 @@ def test_a_loss_that_diverges_stops_the_run(tmp_path, splits):
 
 
 @pytest.mark.parametrize(
-    "judged", [{}, {"judge": "best", "patience": 4, "average": 0.5, "epochs": 30}]
+    "judged",
+    [
+        {},
+        {"judge": "best", "patience": 4, "average": 0.5, "epochs": 30},
+        pytest.param({"gradients": "feedback_alignment"}, marks=pytest.mark.slow),
+        pytest.param({"gradients": "evolution", "directions": 2}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, monkeypatch, judged):
     settings = {"optimizer": "adamw", "schedule": "warmup_cosine", "learning_rate": 0.01}
