@@ -153,7 +153,7 @@ def test_a_run_stopped_after_every_epoch_is_the_unbroken_run(tmp_path, splits, m
     assert summary["epochs"] == last
     errors = [float(row["validation_accuracy"]) for row in read_metrics(broken)]
     first = errors.index(max(errors)) + 1
-    told = f"after epoch {first} of {last}, which" if judged else f"parameters after epoch {last}"
+    told = f"after epoch {first} of {last}, which" if "judge" in judged else f"after epoch {last}"
     assert told in summary["judged"]
 
 
