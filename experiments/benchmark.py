@@ -2,8 +2,9 @@
 
 One epoch of the classic training beside NumPy, PyTorch and scikit-learn; the time of its matrix
 products alone; the default run as a whole process; growth with images and with networks; a step of
-a convolutional network. Prints the answer, and writes its tables: benchmark.md, benchmark.csv,
-benchmark.png. Without flags it takes a quarter of an hour, with --quick three minutes.
+a convolutional network; where asked for, the recipes. Prints the answer, and writes its tables:
+benchmark.md, benchmark.csv, benchmark.png. Without flags it takes a quarter of an hour, with
+--quick three minutes.
 
 usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=value ...]
 """
@@ -46,7 +47,8 @@ QUICK = {
     "networks": ["2", "4"],
     "rounds": 2,
 }
-SECTIONS = ("epochs", "processes", "growth", "sweeps", "cnn")
+DEFAULT = ("epochs", "processes", "growth", "sweeps", "cnn")
+SECTIONS = (*DEFAULT, sections.RECIPES)
 
 
 def measure(names: Sequence[str], platform: str) -> Iterator[Measurement]:
@@ -62,6 +64,7 @@ def measure(names: Sequence[str], platform: str) -> Iterator[Measurement]:
         "cnn": sections.trainings(
             CNN.with_peers(values.peers), [CNN_BATCH_SIZE], rounds, values.all_forms
         ),
+        sections.RECIPES: sections.recipes(rounds),
     }
     return itertools.chain(*(every[name] for name in SECTIONS if name in names))
 
@@ -70,8 +73,8 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     group: dict[str, Any] = {"module_name": "benchmark"}
     absl_flags.DEFINE_bool("quick", False, "fewer and smaller: three minutes", **group)
-    about = "what to measure: one epoch, whole processes, growth, sweeps, a convolutional network"
-    absl_flags.DEFINE_list("sections", list(SECTIONS), about, **group)
+    about = f"what to measure, among {', '.join(SECTIONS)}"
+    absl_flags.DEFINE_list("sections", list(DEFAULT), about, **group)
     about = "what to compare one epoch and whole processes with"
     absl_flags.DEFINE_list("peers", list(PEERS), about, **group)
     about = "time every form of a peer, on one thread and on all cores; the fastest counts"
@@ -132,20 +135,24 @@ def main() -> None:
     seconds = time.perf_counter() - STARTED
     where = records.provenance(flags.command("benchmark"), seconds, kind, PACKAGES)
     where += f" Load average at the start {load:.2f}."
+    figure = figures.draw(found)
+    picture = drawing.png(figure) if figure else None
     text = partial(report.markdown, found, where)
-    picture = drawing.png(figures.draw(found))
-    contents = (text(FILES[2]).encode(), to_csv(found).encode(), picture)
-    for file, content in zip(FILES, contents, strict=True):
+    contents = text(FILES[2] if picture else None).encode(), to_csv(found).encode(), picture
+    written = {file: content for file, content in zip(FILES, contents, strict=True) if content}
+    for file, content in written.items():
         write_atomically(directory / file, content)
-    written = [f"{directory}: {', '.join(FILES)}"]
+    tables = [f"{directory}: {', '.join(written)}"]
     if values.record:
-        record = text("benchmark-times.png")
-        written += map(str, records.write("benchmark", record, {"times": picture}))
+        parts = [] if values["sections"].using_default_value else values.sections
+        name = "-".join(["benchmark", *parts])
+        record = text(f"{name}-times.png" if picture else None)
+        tables += map(str, records.write(name, record, {"times": picture} if picture else {}))
     for line in report.answer(found):
         print(line)
     if load > BUSY:
         print(f"The machine was busy (load average {load:.2f}): believe no time of these.")
-    print(f"tables  {'; '.join(map(str, written))}")
+    print(f"tables  {'; '.join(tables)}")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ PANELS: tuple[tuple[str, str, float, str, str], ...] = (
 )
 
 
-def draw(found: Sequence[Measurement]) -> "Figure":
-    """Every panel that there are times for, one below the other."""
+def draw(found: Sequence[Measurement]) -> "Figure | None":
+    """Every panel that there are times for, one below the other; `None` without any."""
     panels = [
         (times, unit, x, title)
         for section, quantity, unit, x, title in PANELS
@@ -35,7 +35,9 @@ def draw(found: Sequence[Measurement]) -> "Figure":
             times := [m for m in select(found, section, quantity) if m.median and ":" not in m.name]
         )
     ]
-    figure = new_figure(PANEL * max(1, len(panels)), WIDTH)
+    if not panels:
+        return None
+    figure = new_figure(PANEL * len(panels), WIDTH)
     for place, (times, unit, x, title) in enumerate(panels, start=1):
         axes = figure.add_subplot(len(panels), 1, place)
         lines: dict[str, list[tuple[int, float]]] = {}

@@ -15,7 +15,14 @@ from experiments.benchmarks.measurements import (
     median,
     select,
 )
-from experiments.benchmarks.sections import IMAGES, NETWORKS, PHASES, PROCESS, SCRIPTS
+from experiments.benchmarks.sections import (
+    IMAGES,
+    NETWORKS,
+    PHASES,
+    PROCESS,
+    RECIPES,
+    SCRIPTS,
+)
 from experiments.benchmarks.trainings import AUTODIFF, CNN, CNN_BATCH_SIZE, OPERATIONS
 from experiments.cli.records import duration, table
 from experiments.peers.classic import TRAIN_SIZE
@@ -26,9 +33,13 @@ CNN_STEPS = TRAIN_SIZE // CNN_BATCH_SIZE
 LABEL, CELL = 32, 14  # characters
 
 
-def markdown(found: Found, header: str, picture: str) -> str:
-    """The title, the header, the picture, then every section that has measurements."""
-    parts = ["# Benchmark", header, f"![Times of an epoch, growth]({picture})"]
+def markdown(found: Found, header: str, picture: str | None) -> str:
+    """The title, the header, the picture if any, then every section that has measurements."""
+    parts = [
+        "# Benchmark",
+        header,
+        *([f"![Times of an epoch, growth]({picture})"] if picture else []),
+    ]
     for heading, tables in pages(found).items():
         shown = [part for text, cells in tables if cells for part in (text, pivot(cells))]
         parts += [f"## {heading}", *shown] if shown else []
@@ -37,7 +48,7 @@ def markdown(found: Found, header: str, picture: str) -> str:
 
 def pages(found: Found) -> dict[str, list[tuple[str, Cells]]]:
     """By heading every table, below the words that explain it."""
-    classic, process = partial(cells, found, "epochs"), partial(cells, found, PROCESS)
+    classic = partial(cells, found, "epochs")
     n = max((m.n for m in found), default=0)
     return {
         "1. One epoch": [
@@ -82,13 +93,7 @@ def pages(found: Found) -> dict[str, list[tuple[str, Cells]]]:
                 f"test images once. Median (range), n={n}. Then where the time of ours goes, in "
                 "seconds by its own clock, from the start of the script on; what is done at the "
                 "same time counts in both places, so that the sum may be more than the total.",
-                {
-                    (row, quantity): cell
-                    for quantity, show in PROCESS_COLUMNS.items()
-                    for (row, _), cell in process(
-                        quantity, show, lambda m: (f"{m.name}, {m.setting}", "")
-                    ).items()
-                },
+                whole(found, PROCESS),
             ),
         ],
         "4. Growth": [
@@ -119,6 +124,22 @@ def pages(found: Found) -> dict[str, list[tuple[str, Cells]]]:
                 },
             ),
         ],
+        "6. The recipes": [
+            (
+                "Each `python -m experiments.train --flagfile=experiments/recipes/NAME.flags` from "
+                f"the shell to the printed test accuracy (in %, seed 0), as in 3., n={n}:",
+                whole(found, RECIPES),
+            ),
+        ],
+    }
+
+
+def whole(found: Found, section: str) -> Cells:
+    """A row for each process, a column for each of its quantities."""
+    return {
+        (f"{m.name}, {m.setting}", quantity): show(m)
+        for quantity, show in PROCESS_COLUMNS.items()
+        for m in select(found, section, quantity)
     }
 
 
@@ -202,11 +223,16 @@ def answer(found: Found) -> Iterator[str]:
     """What was found, for a terminal."""
     for section, (what, show) in SHOWN.items():
         yield from _beside_peers(found, section, what, show)
-    for which, names in (("whole, 30 epochs", (AUTODIFF,)), ("others", SCRIPTS)):
+    wholes = select(found, PROCESS, TIME)
+    for which, processes in (
+        ("whole, 30 epochs", [m for m in wholes if m.name == AUTODIFF]),
+        ("others", [m for m in wholes if m.name in SCRIPTS]),
+        ("recipes", select(found, RECIPES, TIME)),
+    ):
         texts = [
             f"{m.name} {m.setting} {duration(m.median)}, {memory / 1e6:.0f} MB"
-            for m in select(found, PROCESS, TIME)
-            if m.median and m.name in names and (memory := median(found, *m[:3], MEMORY))
+            for m in processes
+            if m.median and (memory := median(found, *m[:3], MEMORY))
         ]
         if texts:
             yield _row(which, ["; ".join(texts)])

@@ -28,7 +28,7 @@ from experiments.benchmarks.workers import Pool, Worker
 from experiments.peers.classic import BATCH_SIZE
 
 HERE = "experiments.benchmarks.competitors"
-PROCESS, IMAGES, NETWORKS = "process", "training images", "networks"
+PROCESS, IMAGES, NETWORKS, RECIPES = "process", "training images", "networks", "recipes"
 COLD, WARM = "cold", "warm"
 # What summary.json tells of a run, in seconds.
 PHASES = ("import", "data", "compile", "train", "evaluate", "write", "total")
@@ -94,8 +94,8 @@ def processes(of: Trainings, rounds: int) -> Iterator[Measurement]:
     with workers.started() as pool, tempfile.TemporaryDirectory() as folder:
         run = partial(pool("launcher").prepare(f"{HERE}.launcher"), "run")
         competitors: dict[tuple[str, Any], Any] = {
-            (name, cache): partial(_our_process, run, Path(folder), name, cache == WARM)
-            for name in COMMANDS
+            (name, cache): partial(_our_process, run, Path(folder), of_ours, cache == WARM)
+            for name, of_ours in COMMANDS.items()
             for cache in (COLD, WARM)
         }
         for name in SCRIPTS:
@@ -106,13 +106,30 @@ def processes(of: Trainings, rounds: int) -> Iterator[Measurement]:
         yield from take_turns(PROCESS, TIME, competitors, rounds)
 
 
-def _our_process(run: Any, folder: Path, name: str, warm: bool) -> Turn:
+def recipes(
+    rounds: int, where: Path = workers.ROOT / "experiments/recipes"
+) -> Iterator[Measurement]:
+    """The same of every recipe in a folder, with an empty compilation cache."""
+    with workers.started() as pool, tempfile.TemporaryDirectory() as folder:
+        run = partial(pool("launcher").prepare(f"{HERE}.launcher"), "run")
+        competitors: dict[tuple[str, Any], Any] = {
+            (path.stem, COLD): partial(
+                _our_process, run, Path(folder), [f"--flagfile={path}"], warm=False
+            )
+            for path in sorted(where.glob("*.flags"))
+        }
+        yield from take_turns(RECIPES, TIME, competitors, rounds)
+
+
+def _our_process(run: Any, folder: Path, of_ours: Sequence[str], warm: bool) -> Turn:
     """What starts a run with an empty compilation cache, or with one that an earlier one filled."""
+
+    filled = tempfile.mkdtemp(dir=folder)
 
     def turn() -> dict[str, float]:
         workdir = tempfile.mkdtemp(dir=folder)
-        cache = str(folder / name) if warm else tempfile.mkdtemp(dir=folder)
-        command = [sys.executable, "-m", "experiments.train", *COMMANDS[name]]
+        cache = filled if warm else tempfile.mkdtemp(dir=folder)
+        command = [sys.executable, "-m", "experiments.train", *of_ours]
         environment = {"JAX_COMPILATION_CACHE_DIR": cache}
         found = _process(run, [*command, f"--workdir={workdir}"], environment)
         summary = json.loads((Path(workdir) / "summary.json").read_text())
@@ -131,7 +148,7 @@ def _process(run: Any, command: list[str], environment: dict[str, str]) -> dict[
     if printed is None:
         raise ValueError(f"no test accuracy in: {result['output']}")
     accuracy = float(printed[1]) / 100
-    return {TIME: result["seconds"], MEMORY: result["memory"], ACCURACY: accuracy}
+    return {TIME: result["seconds"], MEMORY: float(result["memory"]), ACCURACY: accuracy}
 
 
 def images(

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import re
 
 import pytest
 
-from experiments.benchmarks import report
+from experiments.benchmarks import report, sections
 from experiments.benchmarks.measurements import Measurement, take_turns, to_csv
 from experiments.benchmarks.report import markdown
 from experiments.cli.timing import Unavailable
@@ -116,3 +117,18 @@ def test_csv_holds_every_measurement():
     }
     assert read[3]["median"] == ""
     assert read[3]["note"] == "not installed: torch"
+
+
+@pytest.mark.slow
+def test_every_recipe_of_a_folder_is_a_process(tmp_path):
+    (tmp_path / "short.flags").write_text("--epochs=1\n--train_size=100\n--validation_size=0\n")
+    found = list(sections.recipes(1, tmp_path))
+    assert {m.name for m in found} == {"short"}
+    (accuracy,) = (m.median for m in found if m.quantity == "test accuracy")
+    text = markdown(found, "a machine", None)
+    assert "![" not in text
+    assert re.search(
+        rf"^\| short, cold \| .* s \| \d+ MB \| {100 * accuracy:.2f} \|", text, re.MULTILINE
+    )
+    (line,) = report.answer(found)
+    assert line.split()[:3] == ["recipes", "short", "cold"]
