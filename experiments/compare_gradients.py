@@ -20,6 +20,7 @@ from digits_jax import data
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
+from digits_jax.runs.programs import check_memory
 from experiments import STARTED
 from experiments.cli import flags, records
 from experiments.comparison import figures, report
@@ -95,6 +96,8 @@ def main() -> None:
         directory = flags.workdir("comparison")
         directories.check(directory, values.overwrite)
         splits = data.load(**config.data_settings)
+        for place in places:
+            check_memory(place, splits.image_shape, splits.num_classes)
         directories.clear(directory, values.overwrite, FILES)
 
     found = compute(places, splits, scope)

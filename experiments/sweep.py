@@ -110,6 +110,8 @@ def finish(
     """Writes summary and figures, and gives what is to be printed."""
     write_atomically(directory / SUMMARY_FILE, summary.as_csv(table).encode())
     lines = [summary.as_text(table, varied), *summary.without_difference(rows, varied)]
+    if len(tied := summary.tied(table, varied)) > 1:
+        lines.append(f"equally good by validation: {', '.join(tied)}; the first is kept")
     drawn = [text for text in FLAGS.vary if re.search("=(log|uniform):", text)]
     lines += [f"drawn at random, by --seed: {text}" for text in drawn]
     if diverged := sum(entry["diverged"] for entry in table):

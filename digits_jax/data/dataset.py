@@ -15,6 +15,10 @@ class _Dataset(NamedTuple):
 class Dataset(_Dataset):
     """Grey images and their class labels, on the host (NumPy) or on a device (JAX).
 
+    The values of labels are looked at where they are on the host, by `Splits` and as programs are
+    traced. On a device, and inside a `jax.jit` of one's own, nothing can look at them: a label
+    beyond the classes counts as an error there, and in a loss as none of the classes.
+
     Raises:
         ValueError: in one line, where images are no bytes, or labels not a whole number an image.
     """

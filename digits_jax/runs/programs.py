@@ -57,12 +57,14 @@ def state_template(config: Config, splits: Splits) -> TrainState:
     return state
 
 
-def check_memory(state: TrainState) -> None:
+def check_memory(config: Config, image_shape: tuple[int, int], num_classes: int) -> None:
     """Checks, before anything is compiled, that a CPU's memory holds a state and one gradient.
 
     Raises:
         ValueError: in one line, which says how much it takes.
     """
+    training = make_training(config, image_shape, num_classes)
+    state = jax.eval_shape(training.init, hyperparameters(config))
     leaves = jax.tree.leaves((state.params, state.params, state.opt_state))
     needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) / 2**30
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
@@ -80,6 +82,7 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
     split; that of one, for the first device.
     """
     started = time.perf_counter()
+    check_memory(config, splits.image_shape, splits.num_classes)
     training, copied, by_shard = make_placed_training(
         config, splits.image_shape, splits.num_classes, gradient_norms
     )
@@ -92,7 +95,6 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
 
     numbers = shapes(hyperparameters(config), copied)
     state = shapes(jax.eval_shape(training.init, numbers), copied)
-    check_memory(state)
     evaluate = jax.jit(training.evaluate)
 
     def evaluation(split: Dataset) -> Evaluate:

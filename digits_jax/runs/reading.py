@@ -159,10 +159,18 @@ def _row(line: Sequence[str]) -> Row:
     epoch, step, *numbers = line
     values = [
         # A run without validation images leaves their columns empty.
-        None if not number and name.startswith("validation_") else float(number)
+        None if not number and name.startswith("validation_") else _number(float, name, number)
         for name, number in zip(Row._fields[2:], numbers, strict=True)
     ]
-    return Row(int(epoch), int(step), *values)  # type: ignore[arg-type]
+    counts = _number(int, "epoch", epoch), _number(int, "step", step)
+    return Row(*counts, *values)  # type: ignore[arg-type]
+
+
+def _number(kind: type[int] | type[float], name: str, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}, expected a number") from None
 
 
 def group(runs: Sequence[Run]) -> list[Group]:

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import platform
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ def use() -> None:
     for name, value in settings.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)  # type: ignore[no-untyped-call]
+    _mend(Path(jax.config.jax_compilation_cache_dir))  # type: ignore[attr-defined]
 
 
 def default_folder() -> Path:
@@ -59,3 +62,19 @@ def _drop_incomplete(directory: Path) -> None:
         for entry in directory.glob("*-cache"):
             if not entry.with_name(f"{entry.name.removesuffix('-cache')}-atime").exists():
                 entry.unlink()
+
+
+def _mend(directory: Path) -> None:
+    """Has entries that JAX cannot read made anew: it would only warn, each time."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, *rest: Any, **options: Any) -> None:
+        unread = re.match(
+            r"Error reading persistent compilation cache entry .*?'(\w+)", str(message)
+        )
+        if not unread:
+            return shown(message, *rest, **options)
+        for entry in directory.glob(f"{unread[1]}-*"):  # of that name: JAX does not say which
+            entry.unlink(missing_ok=True)
+
+    warnings.showwarning = show

@@ -13,6 +13,7 @@ from digits_jax.parallel import distributed, sweeps
 from digits_jax.parallel.distributed import Job
 from digits_jax.runs import directories, identity
 from digits_jax.runs.files import write_atomically
+from digits_jax.runs.programs import check_memory
 from experiments.cli import devices, flags, job, start
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, figures, results, vary
@@ -58,7 +59,10 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
         raise ValueError(f"seeds={FLAGS.seeds}: {count} runs, and a sweep has at most {vary.MOST}")
     configs = sweeps.combinations(base, varied, seeds)
     for indices in sweeps.by_program(configs):
-        job.check_same_data(here, load(configs[indices[0]]), indices[0])
+        config = configs[indices[0]]
+        splits = load(config)
+        check_memory(config, splits.image_shape, splits.num_classes)
+        job.check_same_data(here, splits, indices[0])
     columns = ("run", *varied, "seed", *results.OUTCOME_COLUMNS, *results.MADE_WITH)
     rows = [
         {name: vary.text(getattr(config, name)) for name in (*varied, "seed")}

@@ -62,7 +62,7 @@ def summarise(rows: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[
     sound = [entry for entry in table if _scored(entry) and not entry["diverged"]]
     best = max((entry["validation_accuracy_mean"] for entry in sound), default=None)
     for entry in table:
-        is_best = entry in sound and entry["validation_accuracy_mean"] == best
+        is_best = entry in sound and math.isclose(entry["validation_accuracy_mean"], best or 0)
         entry["recommended"] = len(table) > 1 and is_best
     return table
 
@@ -81,6 +81,12 @@ def without_difference(
         alike.setdefault(tuple(told_by_seed.values()), []).append(words)
     lines = [f"no difference between {', '.join(same)}" for same in alike.values() if same[1:]]
     return lines[:most]
+
+
+def tied(table: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> list[str]:
+    """The settings that are recommended: several, where their mean accuracies are the same."""
+    best = [entry for entry in table if entry["recommended"]]
+    return [" ".join(f"{name}={entry[name]}" for name in varied) for entry in best]
 
 
 def _scored(entry: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from digits_jax.runs import checkpoints, directories, loading, tensorboard
 from digits_jax.runs.checkpoints import Checkpoint
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import state_template
-from experiments.cli import devices, flags, job, start
+from experiments.cli import devices, flags, job, progress, start
 from experiments.cli.flags import FLAGS
 from experiments.training.report import run_name
 
@@ -49,7 +49,9 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan | None:
             print(f"{directory} is finished: {most}{config.epochs} epochs")
         return None
     check_profile(config.epochs)
-    loaded, checkpoint = loading.load(config, flags.data_settings(config), FLAGS.tensorboard), None
+    with progress.now_and_then(progress.since("compiling"), quiet=not here.is_primary):
+        loaded = loading.load(config, flags.data_settings(config), FLAGS.tensorboard)
+    checkpoint = None
     job.check_same_data(here, loaded.splits)
     if here.is_primary:
         directory = directory or flags.workdir(run_name(config, loaded.splits))

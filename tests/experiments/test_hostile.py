@@ -37,6 +37,16 @@ def test_an_environment_that_cannot_be_gives_one_line(
     assert message in err
 
 
+@pytest.mark.parametrize("script", ["sweep", "scaling", "compare_gradients"])
+def test_a_network_larger_than_memory_is_refused_before_anything_is_compiled(
+    fork_module, assert_one_line_error, tmp_path, script
+):
+    flags = () if script == "scaling" else (f"--workdir={tmp_path / 'run'}",)
+    process = fork_module(f"experiments.{script}", "--hidden=100000000", *flags)
+    assert_one_line_error(process, "optimizer's state take 592 GiB of memory, and there are")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_stdout_that_takes_nothing_ends_a_run_by_one_line_or_none(start_module, tmp_path):
     for number, (shell, status, lines) in enumerate(

@@ -276,6 +276,7 @@ def test_a_setting_that_diverged_is_not_recommended_and_one_without_effect_is_na
     assert "momentum=0.9  the loss of 1 is not finite" in text
     lines = summary.without_difference(rows, ["momentum"])
     assert lines == ["no difference between momentum=0.1, momentum=0.5"]
+    assert summary.tied(table, ["momentum"]) == ["momentum=0.1", "momentum=0.5"]
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():

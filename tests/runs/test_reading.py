@@ -137,7 +137,7 @@ def test_a_model_of_another_run_is_refused(copy, run):
         (runs.SUMMARY_FILE, '"hidden"', '"hiden"', "config: "),
         (runs.METRICS_FILE, "epoch", "epoche", "metrics.csv: damaged: its columns are not epoch"),
         (runs.METRICS_FILE, "1,3,", "1,", "damaged: a line of 7 values instead of 8"),
-        (runs.METRICS_FILE, "1,3,", "1,3,x", "damaged: could not convert"),
+        (runs.METRICS_FILE, "1,3,", "1,3,x", "damaged: train_loss is 'x0"),
         (runs.METRICS_FILE, "1,3,", "7,3,", "expected a line for each epoch from 1 to 2"),
         (runs.MODEL_FILE, "sha256", "sha257", "model.safetensors"),
     ],

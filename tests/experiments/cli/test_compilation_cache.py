@@ -54,7 +54,16 @@ def test_processes_share_programs_and_mend_what_a_killed_one_left(start, tmp_pat
     assert len(used) == 2
     assert all(path.read_bytes() != time for path, time in used.items())  # read, not compiled
 
-    models = {(tmp_path / run / "model.safetensors").read_bytes() for run in "abc"}
+    # As a disk that lost its end: JAX finds its time beside it, and cannot read it.
+    (folder / broken).write_bytes(whole[:1000])
+    finish(start("d"))
+    assert len((folder / broken).read_bytes()) > 1000
+    used = {path: path.read_bytes() for path in folder.glob("*-atime")}
+    finish(start("e"))
+    assert len(used) == 3
+    assert all(path.read_bytes() != time for path, time in used.items())
+
+    models = {(tmp_path / run / "model.safetensors").read_bytes() for run in "abcde"}
     assert len(models) == 1
 
 
