@@ -277,6 +277,8 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
 
 def _lacking(error: Exception) -> str | None:
     """What the machine lacks, as far as it is that by which a script failed."""
+    if "No space left on device" in str(error):
+        return str(error).removeprefix("RESOURCE_EXHAUSTED: ")
     if isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory", str(error)):
         return f"too little memory: {error or 'choose fewer images, or a smaller network'}"
     try:

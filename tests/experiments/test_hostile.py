@@ -1,6 +1,7 @@
 """What the machine or its environment refuses: one line and a status in every script."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -45,6 +46,20 @@ def test_a_network_larger_than_memory_is_refused_before_anything_is_compiled(
     process = fork_module(f"experiments.{script}", "--hidden=100000000", *flags)
     assert_one_line_error(process, "optimizer's state take 592 GiB of memory, and there are")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_disk_that_a_trace_fills_is_named(run_module, assert_one_line_error, tmp_path):
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", tmp_path])
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        flags = (*RUN, "--epochs=3", "--profile", f"--workdir={tmp_path / 'run'}")
+        process = run_module("experiments.train", *flags)
+        assert_one_line_error(process, f"error: {tmp_path / 'run' / 'profile'}/")
+        assert "No space left on device" in process.stderr
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 @pytest.mark.slow
