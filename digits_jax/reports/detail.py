@@ -15,13 +15,14 @@ from digits_jax.data.dataset import Splits
 from digits_jax.evaluation import precision_and_recall, scale_pixels
 from digits_jax.losses import LOSSES
 from digits_jax.reports import calibration, figures
-from digits_jax.reports.page import element, picture, section, table
+from digits_jax.reports.page import element, percent, picture, section, table
 from digits_jax.runs import reading
 from digits_jax.runs.reading import Predictions, Run
 
 MISTAKES = 20
 UNITS = 100
 CONFUSIONS = 3
+CLASSES = 40
 # Training images that are shown distorted, and how often each.
 DISTORTED, TIMES = 6, 11
 
@@ -102,23 +103,30 @@ def _confusion(run: Run, confusion: np.ndarray, class_names: tuple[str, ...]) ->
 def _class_scores(confusion: np.ndarray, class_names: tuple[str, ...]) -> Element:
     # Pictures may cut names short, and then tell them apart by their label.
     named = class_names != tuple(map(str, range(len(class_names))))
+    counts, scores = confusion.sum(axis=1), precision_and_recall(confusion)
+    order = range(len(class_names))
+    told = "Of each class"
+    if len(class_names) > CLASSES:
+        recall = np.nan_to_num(scores.recall, nan=1.0)
+        order = np.argsort(recall, kind="stable")[:CLASSES].tolist()
+        told = f"Of the {CLASSES} of {len(class_names)} classes with the least recall"
     rows = [
-        (name, *[str(index)] * named, f"{images:,}", *map(_percent, scores))
-        for index, (name, images, *scores) in enumerate(
-            zip(class_names, confusion.sum(axis=1), *precision_and_recall(confusion), strict=True)
+        (
+            class_names[index],
+            *[str(index)] * named,
+            f"{counts[index]:,}",
+            percent(float(scores.precision[index]), int(confusion[:, index].sum())),
+            percent(float(scores.recall[index]), int(counts[index])),
         )
+        for index in order
     ]
     header = ["class", *["label"] * named, "test images", "precision", "recall"]
     caption = (
         "Precision: the share of the images taken for a class that are of it. Recall: the share of "
         "a class's images that were taken for it."
     )
-    scores = table(header, rows, "Of each class"), element("p", caption, class_="quiet")
-    return section("Precision and recall", *scores, level=3)
-
-
-def _percent(share: float) -> str:
-    return "undefined" if math.isnan(share) else f"{share:.1%}"
+    shown = table(header, rows, told), element("p", caption, class_="quiet")
+    return section("Precision and recall", *shown, level=3)
 
 
 def _mistakes(run: Run, predictions: Predictions, splits: Splits) -> Element:
@@ -176,14 +184,18 @@ def _calibration(run: Run, predictions: Predictions) -> Element:
     binned = calibration.reliability(predictions.confidence, predictions.correct)
     error = calibration.expected_calibration_error(binned)
     bins = len(binned.counts)
-    accuracy, confidence = predictions.correct.mean(), predictions.confidence.mean()
-    means = f"Mean confidence {confidence:.2%}, accuracy {accuracy:.2%}"
+    accuracy, confidence = (
+        float(array.mean()) for array in (predictions.correct, predictions.confidence)
+    )
+    images = len(predictions.correct)
+    means = f"Mean confidence {percent(confidence, images)}, accuracy {percent(accuracy, images)}"
     tendency = "overconfident" if confidence > accuracy else "underconfident"
     shown = picture(
         f"{run.name}-reliability",
         figures.reliability_diagram(binned),
         f"Reliability diagram in {bins} bins of confidence. {means}.",
-        f"Expected calibration error (Guo et al., 2017, equation 3): {error:.2%} in {bins} bins. "
+        f"Expected calibration error (Guo et al., 2017, equation 3): {percent(error, images)} "
+        f"in {bins} bins. "
         f"{means}: on the whole the network is {tendency}.",
     )
     return section("Calibration", shown, level=3)

@@ -1,5 +1,6 @@
 """What all figures share: size, sharpness, colours, drawable text, and the way to a file."""
 
+import colorsys
 import importlib
 import io
 from collections.abc import Sequence
@@ -19,7 +20,10 @@ NAME_LENGTH = 11
 # Okabe and Ito (2008): told apart also by the colour-blind; markers tell them apart in grey.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, BLACK)
+# Where there are more: of Tol (2018), the muted ones that are far from those.
+MUTED = ("#661100", "#999933", "#332288", "#888888", "#882255")
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, BLACK, *MUTED)
+GOLDEN = (5**0.5 - 1) / 2
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -55,9 +59,14 @@ def new_figure(height: float, width: float = WIDTH) -> "Figure":
 
 
 def style(index: int) -> dict[str, Any]:
-    """Colour and marker of a line: the first of 56 that look the same is the 57th."""
-    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-    return {"color": colour, "marker": marker, "markersize": 4.5}
+    """Colour and marker of a line: no two lines are of one colour."""
+    colour: Any = COLOURS[index] if index < len(COLOURS) else _further_colour(index)
+    return {"color": colour, "marker": MARKERS[index % len(MARKERS)], "markersize": 4.5}
+
+
+def _further_colour(index: int) -> tuple[float, float, float]:
+    """Hues by the golden ratio, each far from those before it, in three lightnesses."""
+    return colorsys.hls_to_rgb(index * GOLDEN % 1, (0.3, 0.45, 0.65)[index % 3], 0.55)
 
 
 def grid(axes: "Axes", axis: Literal["both", "x", "y"] = "both") -> None:

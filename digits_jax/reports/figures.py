@@ -24,16 +24,20 @@ MISTAKE_COLUMNS = 4
 WEIGHTS_SHOWN = 99.5  # per cent of the weights within the colour scale
 # Counts of four digits fit into a cell of so many inches.
 CONFUSION_CELL = 0.4
+# Of more classes no counts are shown: a square of so many inches, and at most so many cells.
+CONFUSION_COUNTED, CONFUSION_SIDE, CONFUSION_CELLS = 40, 8.0, 400
 
 MARKERS_PER_LINE = 8
+# Courses that differ by more than this factor in length are drawn on a logarithmic axis.
+LOGARITHMIC = 10
 
 
 class Curve(NamedTuple):
     """A metric after every epoch, of runs that differ only in their seed.
 
     A legend names the curves unless all labels are empty. `validation` is NaN where there were no
-    validation images. `style` chooses colour and marker, so that a group of runs looks the same in
-    every picture.
+    validation images, and both are after a run's last epoch. `style` chooses colour and marker, so
+    that a group of runs looks the same in every picture.
     """
 
     label: str
@@ -65,13 +69,19 @@ def learning_curves(curves: Sequence[Curve], quantity: str, shares: bool = False
         ):
             epochs = np.arange(1, metric.shape[1] + 1)
             every = max(1, math.ceil(len(epochs) / MARKERS_PER_LINE))
-            mean = metric.mean(axis=0)
+            there = np.ma.masked_invalid(metric)
+            mean = there.mean(axis=0).filled(np.nan)
             axes.plot(epochs, mean, line, markerfacecolor=fill, markevery=every, **look)
             if len(metric) > 1:
-                band = metric.min(axis=0), metric.max(axis=0)
+                band = (end(axis=0).filled(np.nan) for end in (there.min, there.max))
                 axes.fill_between(epochs, *band, color=look["color"], alpha=0.25, linewidth=0)
     axes.set(xlabel="epoch", ylabel=quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    lengths = [curve.training.shape[1] for curve in curves]
+    if max(lengths) > LOGARITHMIC * min(lengths):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if shares:
         axes.yaxis.set_major_formatter(drawing.percent)
     else:
@@ -99,17 +109,29 @@ def learning_curves(curves: Sequence[Curve], quantity: str, shares: bool = False
 def confusion_matrix(
     confusion: Int[np.ndarray, "classes classes"], class_names: Sequence[str]
 ) -> "Figure":
-    """Counts by label and prediction, the cells as dark as their share of the label's images."""
+    """Counts by label and prediction, the cells as dark as their share of the label's images.
+
+    Of more than `CONFUSION_COUNTED` classes without the counts, and by the number of the class.
+    """
     from matplotlib.colors import PowerNorm
 
     classes = len(confusion)
     names = drawing.printable(class_names)
-    side = max(WIDTH, 0.8 + CONFUSION_CELL * classes)
+    counted = classes <= CONFUSION_COUNTED
+    side = max(WIDTH, 0.8 + CONFUSION_CELL * classes) if counted else CONFUSION_SIDE
     figure = new_figure(side, width=side)
     axes = figure.add_subplot()
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    merged = -(-classes // CONFUSION_CELLS)  # classes to a cell
+    starts = np.arange(0, classes, merged)
+    cells = np.add.reduceat(np.add.reduceat(confusion, starts, axis=0), starts, axis=1)
+    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     # Few mistakes among many right: the power lifts them out of white.
-    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=1))
+    extent = (-0.5, classes - 0.5, classes - 0.5, -0.5)
+    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=1), extent=extent)
+    axes.set(xlabel="predicted class", ylabel="label")
+    if not counted:
+        axes.tick_params(labelsize=SMALL)
+        return figure
     for (row, column), count in np.ndenumerate(confusion):
         colour = "0.6" if count == 0 else "white" if shares[row, column] > 0.3 else "black"
         axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=SMALL)
@@ -117,7 +139,6 @@ def confusion_matrix(
     upright = max(map(len, names)) > 3
     axes.set_xticks(ticks, names, rotation=90 if upright else 0, fontsize=SMALL)
     axes.set_yticks(ticks, names, fontsize=SMALL)
-    axes.set(xlabel="predicted class", ylabel="label")
     axes.tick_params(length=0)
     return figure
 

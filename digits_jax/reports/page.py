@@ -1,6 +1,7 @@
 """One HTML page that holds all it shows: no script, no other file, no other host."""
 
 import base64
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -57,6 +58,13 @@ def table(
     ]
     parts = element("caption", caption), element("thead", head), element("tbody", *lines)
     return _box(element("table", *parts, class_="words" if words else "numbers"), caption)
+
+
+def percent(share: float, count: int) -> str:
+    """A share of `count` in per cent, without digits that a single one more would change."""
+    if math.isnan(share):
+        return "undefined"
+    return f"{share:.{min(2, max(0, math.ceil(math.log10(count)) - 2))}%}"
 
 
 def picture(name: str, figure: "Figure", description: str, caption: str) -> Element:

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,14 +13,14 @@ import numpy as np
 from digits_jax import data
 from digits_jax.reports import drawing, figures
 from digits_jax.reports.detail import detail
-from digits_jax.reports.page import element, page, picture, section, table
+from digits_jax.reports.page import element, page, percent, picture, section, table
 from digits_jax.runs import reading
 from digits_jax.runs.identity import data_sha256
 from digits_jax.runs.reading import Group
 
 # Column, name in summary.json, and format: of a run, then of means over seeds.
 SUMMARY = (
-    ("test accuracy", "test_accuracy", ".2%"),
+    ("test accuracy", "test_accuracy", "%"),
     ("test errors", "test_errors", ",d"),
     ("test images", "test_size", ",d"),
     ("test loss", "test_loss", ".4g"),
@@ -28,11 +29,11 @@ SUMMARY = (
     ("training, s", "train_seconds", ".2f"),
     ("device", "device", "s"),
 )
-MEANS = (
-    ("test accuracy", "test_accuracy", ".2%"),
-    ("test errors", "test_errors", ",.1f"),
-    ("test loss", "test_loss", ".3g"),
-)
+MEANS = {
+    "test accuracy": "test_accuracy",
+    "test errors": "test_errors",
+    "test loss": "test_loss",
+}
 
 
 class Report(NamedTuple):
@@ -99,14 +100,19 @@ def _summary(groups: Sequence[Group]) -> Element:
     rows = [
         (
             *(run.name, *[group.label] * named, str(run.config.seed)),
-            *(format(run.summary[name], form) for _, name, form in SUMMARY),
+            *(
+                percent(run.summary[name], run.summary["test_size"])
+                if form == "%"
+                else format(run.summary[name], form)
+                for _, name, form in SUMMARY
+            ),
         )
         for group in groups
         for run in group.runs + group.repeats
     ]
     content = [table(header, rows, "As each run's summary.json records it")]
     if any(len(group.runs) > 1 for group in groups):
-        header = ["group", "runs", "seeds", *(column for column, _, _ in MEANS)]
+        header = ["group", "runs", "seeds", *MEANS]
         caption = "Mean over the seeds of a group ± sample standard deviation"
         content.append(table(header, [_means(group) for group in groups], caption))
     for run in (run for group in groups for run in group.repeats):
@@ -116,14 +122,18 @@ def _summary(groups: Sequence[Group]) -> Element:
 
 
 def _means(group: Group) -> tuple[str, ...]:
-    def mean(name: str, form: str) -> str:
-        values = [run.summary[name] for run in group.runs]
-        deviation = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
-        return f"{np.mean(values):{form}}".removesuffix(".0") + deviation
+    def mean(name: str) -> str:
+        factor, unit = (100, "%") if name == "test_accuracy" else (1, "")
+        values = [factor * run.summary[name] for run in group.runs]
+        if len(values) == 1:
+            return f"{values[0]:.4g}{unit}"
+        deviation = float(np.std(values, ddof=1))
+        # Two digits of what is uncertain; the mean to the same place.
+        places = max(0, 1 - math.floor(math.log10(deviation))) if deviation else 2
+        return f"{np.mean(values):,.{places}f} ± {deviation:.{places}f}{unit and f' {unit}'}"
 
     seeds = ", ".join(str(run.config.seed) for run in group.runs)
-    means = (mean(name, form) for _, name, form in MEANS)
-    return group.label or "all runs", str(len(group.runs)), seeds, *means
+    return group.label or "all runs", str(len(group.runs)), seeds, *map(mean, MEANS.values())
 
 
 def _settings(groups: Sequence[Group]) -> Element:
@@ -148,8 +158,7 @@ def _learning_curves(groups: Sequence[Group]) -> Element:
             " Lines are means over the n seeds of a group, bands reach from the least to the "
             "greatest of them."
         )
-    scored = [_curve(group, "accuracy", style) for style, group in enumerate(groups)]
-    last = "; ".join(map(_last_epoch, scored))
+    last = "; ".join(map(_last_epoch, groups))
     losses = [group.runs[0].config.loss for group in groups]
     shown = []
     for loss in (*dict.fromkeys(losses), None):
@@ -168,14 +177,19 @@ def _learning_curves(groups: Sequence[Group]) -> Element:
 
 
 def _curve(group: Group, metric: str, style: int) -> figures.Curve:
+    epochs = max(len(run.rows) for run in group.runs)
+
     def values(split: str) -> np.ndarray:
-        rows = [[getattr(row, f"{split}_{metric}") for row in run.rows] for run in group.runs]
-        return np.array(rows, float)  # None becomes NaN
+        table = np.full((len(group.runs), epochs), np.nan)
+        for line, run in zip(table, group.runs, strict=True):
+            line[: len(run.rows)] = [getattr(row, f"{split}_{metric}") for row in run.rows]
+        return table  # None becomes NaN
 
     return figures.Curve(group.label, values("train"), values("validation"), style)
 
 
-def _last_epoch(accuracy: figures.Curve) -> str:
-    words = f"{accuracy.label or 'accuracy'}: training {accuracy.training[:, -1].mean():.2%}"
-    validation = accuracy.validation[:, -1].mean()
-    return words if np.isnan(validation) else f"{words}, validation {validation:.2%}"
+def _last_epoch(group: Group) -> str:
+    last = [run.rows[-1] for run in group.runs]
+    words = f"{group.label or 'accuracy'}: training {np.mean([r.train_accuracy for r in last]):.2%}"
+    validation = [r.validation_accuracy for r in last if r.validation_accuracy is not None]
+    return f"{words}, validation {np.mean(validation):.2%}" if validation else words

@@ -2,6 +2,7 @@
 
 import sys
 
+import matplotlib.colors
 import numpy as np
 import pytest
 
@@ -33,11 +34,31 @@ def test_learning_curves_are_means_with_the_range_of_the_seeds():
     assert figure.axes[0].get_xlabel() == "epoch"
 
 
+def test_runs_of_3_and_of_300_epochs_can_both_be_read():
+    short, long = (
+        figures.Curve(str(n), np.full((1, n), 0.5), np.full((1, n), 0.4)) for n in (3, 300)
+    )
+    for curves, scale in (([short, long], "log"), ([long], "linear"), ([short], "linear")):
+        (axes,) = figures.learning_curves(curves, "accuracy").axes
+        assert axes.get_xscale() == scale
+
+
+def test_a_seed_that_ends_before_others_is_in_the_mean_until_then():
+    metric = np.array([[0.2, 0.4, 0.6], [0.4, 0.6, np.nan]])
+    figure = figures.learning_curves([figures.Curve("", metric, metric)], "accuracy")
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.3, 0.5, 0.6])
+
+
 def test_one_run_has_no_band_and_no_validation_no_line_in_the_legend():
     one = figures.Curve("", np.array([[0.5, 0.7]]), NOTHING[:1])
     figure = figures.learning_curves([one], "loss")
     assert not figure.axes[0].collections
     assert legends(figure) == ["training"]
+
+
+def test_no_two_of_many_groups_share_a_colour():
+    colours = [drawing.style(index)["color"] for index in range(200)]
+    assert len({matplotlib.colors.to_hex(colour) for colour in colours}) == 200
 
 
 def test_groups_differ_in_colour_and_in_marker():
@@ -56,6 +77,16 @@ def test_every_count_of_a_confusion_matrix_is_written():
         (column, row): str(confusion[row, column]) for row in range(3) for column in range(3)
     }
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "label")
+
+
+def test_many_classes_are_shown_without_counts_and_very_many_in_cells_of_several():
+    for classes, cells in ((41, 41), (200, 200), (1000, 334)):
+        (axes,) = figures.confusion_matrix(np.eye(classes, dtype=int), ["name"] * classes).axes
+        assert not axes.texts
+        (image,) = axes.images
+        assert image.get_array().shape == (cells, cells)
+        np.testing.assert_array_equal(np.diag(image.get_array()), np.ones(cells))
+        assert axes.get_xlim() == (-0.5, classes - 0.5)
 
 
 def test_weights_are_drawn_on_one_scale_with_white_at_zero():
