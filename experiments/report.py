@@ -4,7 +4,7 @@ The page holds all it shows and asks no other host for anything. Runs that diffe
 are drawn as one curve with their spread; the first of them is shown in detail.
 
 usage: python -m experiments.report RUN [RUN ...] [--output=report.html] [--figures_dir=FOLDER]
-RUN is a folder that experiments.train has written.
+RUN is a folder that experiments.train has written, finished or not, or experiments.sweep.
 """
 
 import sys

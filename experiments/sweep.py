@@ -29,10 +29,11 @@ from digits_jax.parallel.mesh import broadcast
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
+from digits_jax.runs.run import RESULTS_FILE, SWEEP_SUMMARY_FILE
 from experiments.cli import devices, flags, progress, start
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, figures, record, results, summary
-from experiments.sweeping.plan import FILES, RESULTS_FILE, SCRIPT, SUMMARY_FILE, Plan, load, prepare
+from experiments.sweeping.plan import FILES, SCRIPT, Plan, load, prepare
 
 
 def define_flags() -> None:
@@ -108,7 +109,7 @@ def finish(
     varied: Sequence[str],
 ) -> str:
     """Writes summary and figures, and gives what is to be printed."""
-    write_atomically(directory / SUMMARY_FILE, summary.as_csv(table).encode())
+    write_atomically(directory / SWEEP_SUMMARY_FILE, summary.as_csv(table).encode())
     lines = [summary.as_text(table, varied), *summary.without_difference(rows, varied)]
     if len(tied := summary.tied(table, varied)) > 1:
         lines.append(f"equally good by validation: {', '.join(tied)}; the first is kept")
@@ -125,7 +126,7 @@ def finish(
         pictures = figures.draw(rows, table, varied)
     for name, png in pictures.items():
         write_atomically(directory / name, png)
-    lines.append(f"files  {directory}: {', '.join([RESULTS_FILE, SUMMARY_FILE, *pictures])}")
+    lines.append(f"files  {directory}: {', '.join([RESULTS_FILE, SWEEP_SUMMARY_FILE, *pictures])}")
     if FLAGS.record:
         lines.append(f"record {record.write(FLAGS.record, table, varied, pictures)}")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import statistics
 import struct
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -65,6 +66,18 @@ def percent(share: float, count: int) -> str:
     if math.isnan(share):
         return "undefined"
     return f"{share:.{min(2, max(0, math.ceil(math.log10(count)) - 2))}%}"
+
+
+def mean_and_deviation(values: Sequence[float], unit: str = "") -> str:
+    """Mean ± sample standard deviation, to two digits of it: the others are uncertain."""
+    if not values:
+        return "none"
+    mean, unit = sum(values) / len(values), unit and f" {unit}"
+    if len(values) == 1:
+        return f"{mean:.4g}{unit}"
+    deviation = statistics.stdev(values)
+    places = max(0, 1 - math.floor(math.log10(deviation))) if deviation > 1e-12 else 2
+    return f"{mean:,.{places}f} ± {deviation:.{places}f}{unit}"
 
 
 def picture(name: str, figure: "Figure", description: str, caption: str) -> Element:

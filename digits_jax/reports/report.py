@@ -2,21 +2,30 @@
 
 import base64
 import functools
-import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from digits_jax import data
-from digits_jax.reports import drawing, figures
+from digits_jax.reports import drawing, figures, sweep
 from digits_jax.reports.detail import detail
-from digits_jax.reports.page import element, page, percent, picture, section, table
+from digits_jax.reports.page import (
+    element,
+    mean_and_deviation,
+    page,
+    percent,
+    picture,
+    section,
+    table,
+)
 from digits_jax.runs import reading
+from digits_jax.runs.history import Row
 from digits_jax.runs.identity import data_sha256
-from digits_jax.runs.reading import Group
+from digits_jax.runs.reading import Group, Unfinished
 
 # Column, name in summary.json, and format: of a run, then of means over seeds.
 SUMMARY = (
@@ -53,22 +62,38 @@ def make(
     mistakes, weights and calibration are those of the first run of each.
 
     Args:
-        directories: what `runs.train` wrote: at least one, each once.
+        directories: what `runs.train` wrote, or a sweep: at least one, each once. Of runs that are
+            not finished, there are learning curves; of a sweep, its settings and its best run.
         data_dir: where their data are now, if they have moved.
 
     Raises:
-        ValueError: in one line, where a directory is given twice or holds no finished run, the data
+        ValueError: in one line, where a directory is given twice or holds no run, the data
             of a run cannot be loaded or are not those its model was made for, or matplotlib is not
             installed.
         OSError: where a file cannot be read.
     """
     drawing.require()
-    runs = reading.read_all(directories)
-    groups = reading.group(runs)
+    folders = reading.each_once(map(Path, directories))
+    unfinished = [reading.read_unfinished(f) for f in folders if reading.is_unfinished(f)]
+    sweeps = [folder for folder in folders if reading.is_sweep(folder)]
+    runs = reading.read_all(
+        folder
+        for folder in folders
+        if not reading.is_unfinished(folder)
+        and (folder not in sweeps or reading.of_sweep(folder) != folder)
+    )
+    groups = reading.group(runs) if runs else []
     load = functools.lru_cache(maxsize=1)(data.load)  # groups mostly share their data
 
-    title = f"Report: {runs[0].name if len(runs) == 1 else f'{len(runs)} runs'}"
-    body = [element("h1", title), _summary(groups), _settings(groups), _learning_curves(groups)]
+    names = [run.name for run in runs] + [run.name for run in unfinished]
+    names = names or [folder.resolve().name for folder in sweeps]
+    title = f"Report: {names[0] if len(names) == 1 else f'{len(names)} runs'}"
+    body = [element("h1", title), *map(sweep.settings, sweeps)]
+    if groups:
+        body += [_summary(groups), _settings(groups)]
+    body += [_unfinished(run) for run in unfinished]
+    if groups or any(run.rows for run in unfinished):
+        body.append(_learning_curves(groups, [run for run in unfinished if run.rows]))
     for group in groups:
         run = group.runs[0]
         moved = {} if data_dir is None else {"data_dir": data_dir}
@@ -124,13 +149,7 @@ def _summary(groups: Sequence[Group]) -> Element:
 def _means(group: Group) -> tuple[str, ...]:
     def mean(name: str) -> str:
         factor, unit = (100, "%") if name == "test_accuracy" else (1, "")
-        values = [factor * run.summary[name] for run in group.runs]
-        if len(values) == 1:
-            return f"{values[0]:.4g}{unit}"
-        deviation = float(np.std(values, ddof=1))
-        # Two digits of what is uncertain; the mean to the same place.
-        places = max(0, 1 - math.floor(math.log10(deviation))) if deviation else 2
-        return f"{np.mean(values):,.{places}f} ± {deviation:.{places}f}{unit and f' {unit}'}"
+        return mean_and_deviation([factor * float(run.summary[name]) for run in group.runs], unit)
 
     seeds = ", ".join(str(run.config.seed) for run in group.runs)
     return group.label or "all runs", str(len(group.runs)), seeds, *map(mean, MEANS.values())
@@ -148,7 +167,20 @@ def _settings(groups: Sequence[Group]) -> Element:
     return section("Settings", *content, element("details", element("summary", what), shared))
 
 
-def _learning_curves(groups: Sequence[Group]) -> Element:
+def _unfinished(run: Unfinished) -> Element:
+    text = f"{run.name} is not finished: epoch {len(run.rows)} of {run.config.epochs}."
+    if run.rows:
+        row = run.rows[-1]
+        text += f" Training loss {row.train_loss:.3g}, accuracy {row.train_accuracy:.2%}"
+        text += (
+            "."
+            if row.validation_accuracy is None
+            else f"; validation accuracy {row.validation_accuracy:.2%}."
+        )
+    return section(f"Under way: {run.name}", element("p", text))
+
+
+def _learning_curves(groups: Sequence[Group], unfinished: Sequence[Unfinished]) -> Element:
     text = (
         "Training figures are means over an epoch's batches, each taken before its update; "
         "validation is scored after the epoch."
@@ -158,14 +190,21 @@ def _learning_curves(groups: Sequence[Group]) -> Element:
             " Lines are means over the n seeds of a group, bands reach from the least to the "
             "greatest of them."
         )
-    last = "; ".join(map(_last_epoch, groups))
+    # Unfinished ones are drawn as groups of one, by their names.
+    drawn = [(group.label, [run.rows for run in group.runs]) for group in groups]
+    if unfinished and len(groups) == 1:
+        drawn = [(groups[0].runs[0].name, drawn[0][1])]
+    single = not groups and len(unfinished) == 1
+    drawn += [("" if single else run.name, [run.rows]) for run in unfinished]
+    last = "; ".join(_last_epoch(*curve) for curve in drawn)
     losses = [group.runs[0].config.loss for group in groups]
+    losses += [run.config.loss for run in unfinished]
     shown = []
     for loss in (*dict.fromkeys(losses), None):
         metric, name = ("loss", f"{loss} loss") if loss else ("accuracy", "accuracy")
         curves = [
-            _curve(group, metric, style)
-            for style, group in enumerate(groups)
+            _curve(label, runs, metric, style)
+            for style, (label, runs) in enumerate(drawn)
             if loss in (None, losses[style])
         ]
         figure = figures.learning_curves(curves, name, shares=loss is None)
@@ -176,20 +215,18 @@ def _learning_curves(groups: Sequence[Group]) -> Element:
     return section("Learning curves", *content)
 
 
-def _curve(group: Group, metric: str, style: int) -> figures.Curve:
-    epochs = max(len(run.rows) for run in group.runs)
-
+def _curve(label: str, runs: Sequence[tuple[Row, ...]], metric: str, style: int) -> figures.Curve:
     def values(split: str) -> np.ndarray:
-        table = np.full((len(group.runs), epochs), np.nan)
-        for line, run in zip(table, group.runs, strict=True):
-            line[: len(run.rows)] = [getattr(row, f"{split}_{metric}") for row in run.rows]
+        table = np.full((len(runs), max(map(len, runs))), np.nan)
+        for line, rows in zip(table, runs, strict=True):
+            line[: len(rows)] = [getattr(row, f"{split}_{metric}") for row in rows]
         return table  # None becomes NaN
 
-    return figures.Curve(group.label, values("train"), values("validation"), style)
+    return figures.Curve(label, values("train"), values("validation"), style)
 
 
-def _last_epoch(group: Group) -> str:
-    last = [run.rows[-1] for run in group.runs]
-    words = f"{group.label or 'accuracy'}: training {np.mean([r.train_accuracy for r in last]):.2%}"
+def _last_epoch(label: str, runs: Sequence[tuple[Row, ...]]) -> str:
+    last = [rows[-1] for rows in runs]
+    words = f"{label or 'accuracy'}: training {np.mean([r.train_accuracy for r in last]):.2%}"
     validation = [r.validation_accuracy for r in last if r.validation_accuracy is not None]
     return f"{words}, validation {np.mean(validation):.2%}" if validation else words

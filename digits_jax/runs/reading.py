@@ -19,7 +19,15 @@ from digits_jax.evaluation import make_logits
 from digits_jax.losses import LOSSES
 from digits_jax.models import Params
 from digits_jax.runs import model_file
-from digits_jax.runs.run import BEST, FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE, Row
+from digits_jax.runs.run import (
+    BEST,
+    FLAGS_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    RESULTS_FILE,
+    SUMMARY_FILE,
+    Row,
+)
 from digits_jax.training import make_model
 
 # What a report shows of summary.json, with what it must be.
@@ -42,6 +50,15 @@ class Run(NamedTuple):
     summary: dict[str, Any]
     rows: tuple[Row, ...]
     model: model_file.TrainedModel
+
+
+class Unfinished(NamedTuple):
+    """A run that was stopped, or still goes on: its settings, and its epochs until now."""
+
+    name: str
+    directory: Path
+    config: Config
+    rows: tuple[Row, ...]
 
 
 class Group(NamedTuple):
@@ -70,13 +87,10 @@ def read_all(directories: Iterable[str | os.PathLike[str]]) -> list[Run]:
     """Reads runs, and puts their number before their names where two have the same.
 
     Raises:
-        ValueError: as `read`, and where a directory is given twice.
+        ValueError: as `read` and `each_once`.
         OSError: as `read`.
     """
-    runs = [read(Path(directory)) for directory in directories]
-    for folder, times in Counter(run.directory.resolve() for run in runs).items():
-        if times > 1:
-            raise ValueError(f"{folder}: given {times} times")
+    runs = [read(Path(directory)) for directory in each_once(map(Path, directories))]
     if len({run.name for run in runs}) == len(runs):
         return runs
     return [run._replace(name=f"{number}-{run.name}") for number, run in enumerate(runs, start=1)]
@@ -87,6 +101,59 @@ def of_sweep(directory: Path) -> Path:
     best = directory / BEST
     is_run = (directory / SUMMARY_FILE).exists() or (directory / METRICS_FILE).exists()
     return directory if is_run or not (best / SUMMARY_FILE).is_file() else best
+
+
+def each_once(directories: Iterable[Path]) -> list[Path]:
+    """The directories, as given.
+
+    Raises:
+        ValueError: in one line, where one is given twice.
+    """
+    given = list(directories)
+    for folder, times in Counter(directory.resolve() for directory in given).items():
+        if times > 1:
+            raise ValueError(f"{folder}: given {times} times")
+    return given
+
+
+def is_sweep(directory: Path) -> bool:
+    """Whether a folder is a sweep's."""
+    return (directory / RESULTS_FILE).is_file()
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Whether a folder holds a run that has begun to train and has no summary yet."""
+    there = [(directory / name).is_file() for name in (FLAGS_FILE, METRICS_FILE, SUMMARY_FILE)]
+    return there == [True, True, False]
+
+
+def read_unfinished(directory: Path) -> Unfinished:
+    """Reads flags.txt and what metrics.csv holds until now, but for a line that is not complete.
+
+    Raises:
+        ValueError: in one line, where one is damaged.
+        OSError: where one cannot be read.
+    """
+    path = directory / FLAGS_FILE
+    try:
+        config = _config(path.read_text("utf-8", "replace"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged: {error}") from None
+    rows = _read_metrics(directory / METRICS_FILE, complete=False)
+    return Unfinished(name_of(directory), directory, config, rows)
+
+
+def _config(flags: str) -> Config:
+    """The Config that flags.txt spells out; its lines may hold further flags of the script."""
+    given = dict(line[2:].split("=", 1) for line in flags.splitlines() if "=" in line)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Config):
+        if field.name in given:
+            text = given[field.name]
+            kind: Any = field.type if field.type in (int, float) else str
+            listed = isinstance(field.default, tuple)
+            values[field.name] = tuple(filter(None, text.split(","))) if listed else kind(text)
+    return Config(**values)
 
 
 def read(directory: Path) -> Run:
@@ -142,9 +209,11 @@ def _read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def _read_metrics(path: Path) -> tuple[Row, ...]:
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        header, *lines = [*csv.reader(file)] or [[]]
+def _read_metrics(path: Path, complete: bool = True) -> tuple[Row, ...]:
+    text = path.read_text("utf-8", "replace")
+    if not complete:
+        text = text[: text.rfind("\n") + 1]
+    header, *lines = [*csv.reader(text.splitlines())] or [[]]
     try:
         if tuple(header) != Row._fields:
             raise ValueError(f"its columns are not {', '.join(Row._fields)}")

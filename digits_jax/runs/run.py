@@ -37,7 +37,8 @@ FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
 SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
 RUN_FILES = (FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE)
 CHECKPOINTS, PROFILE = "checkpoints", "profile"
-BEST = "best"  # in a sweep's folder, the run of its best setting
+# In a sweep's folder: a row a run, its table, and the run of its best setting.
+RESULTS_FILE, SWEEP_SUMMARY_FILE, BEST = "results.csv", "summary.csv", "best"
 
 
 class Stopped(Exception):

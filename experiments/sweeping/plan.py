@@ -14,11 +14,11 @@ from digits_jax.parallel.distributed import Job
 from digits_jax.runs import directories, identity
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import check_memory
+from digits_jax.runs.run import RESULTS_FILE, SWEEP_SUMMARY_FILE
 from experiments.cli import devices, flags, job, start
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, figures, results, vary
 
-RESULTS_FILE, SUMMARY_FILE = "results.csv", "summary.csv"
 # Of a sweep; with the summary, and the best run before it, a sweep is finished.
 FILES = (
     runs.FLAGS_FILE,
@@ -26,7 +26,7 @@ FILES = (
     *figures.PATTERNS,
     best.MODEL_FILE,
     best.FOLDER,
-    SUMMARY_FILE,
+    SWEEP_SUMMARY_FILE,
 )
 SCRIPT = start.Script("sweep", "sweep", (runs.FLAGS_FILE, RESULTS_FILE), flags=("seeds", "vary"))
 
@@ -69,7 +69,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
         | results.made_with(config, _data_sha256(**flags.data_settings(config)))
         for config in configs
     ]
-    finished: list[int] = []
+    done: list[int] = []
     if here.is_primary:
         directory = directory or flags.workdir("sweep")
         held.enter_context(directories.locked(directory))
@@ -77,13 +77,15 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
             earlier = directory / directories.EARLIER
             if (directory / best.FOLDER).exists() and not (directory / RESULTS_FILE).exists():
                 raise ValueError(f"{directory} holds {best.FOLDER} and no sweep: choose another")
-            if FLAGS.overwrite and ((directory / SUMMARY_FILE).is_file() or not earlier.exists()):
+            if FLAGS.overwrite and (
+                (directory / SWEEP_SUMMARY_FILE).is_file() or not earlier.exists()
+            ):
                 directories.set_aside(directory, FILES)
             directories.clear(directory, FLAGS.overwrite, FILES)
             write_atomically(directory / runs.FLAGS_FILE, start.stored_flags(SCRIPT).encode())
-        finished = list(results.read_or_make(directory / RESULTS_FILE, columns, rows))
-    finished = json.loads(distributed.share(here, "finished", json.dumps(finished)))
-    return Plan(directory, varied, configs, columns, rows, chunk, finished)
+        done = list(results.read_or_make(directory / RESULTS_FILE, columns, rows))
+    done = json.loads(distributed.share(here, "finished", json.dumps(done)))
+    return Plan(directory, varied, configs, columns, rows, chunk, done)
 
 
 def load(config: Config) -> data.Splits:

@@ -12,9 +12,10 @@ import PIL.Image
 import pytest
 import safetensors.numpy
 
-from digits_jax import data, reports
-from digits_jax.runs import model_file
+from digits_jax import Config, data, reports
+from digits_jax.runs import model_file, reading
 from experiments import report
+from experiments.cli.flags import config_flags
 
 NAMES = ("T-shirt & <top>", "$5 or $6", "Ärmel")
 PARTS = (
@@ -407,3 +408,46 @@ def test_help_is_grouped_and_names_the_arguments(run_module):
     assert "RUN [RUN ...]" in process.stdout
     assert [line for line in process.stdout.splitlines() if line.endswith(":")] == ["run:"]
     assert "--output=report.html" in process.stdout
+
+
+def test_an_unfinished_run_shows_its_curves_alone_and_beside_others(
+    folder, tmp_path, train_run, shapes
+):
+    given = {"data_dir": str(shapes), "train_size": 45, "validation_size": 15, "hidden": ("8",)}
+    run = train_run(tmp_path / "going", **given, epochs=9)
+    for name in ("summary.json", "model.safetensors"):
+        (run / name).unlink()
+    metrics = (run / "metrics.csv").read_text().splitlines(keepends=True)
+    (run / "metrics.csv").write_text("".join(metrics[:5]) + metrics[5][:9])  # as it is written
+    settings = Config(**given, epochs=9)
+    (run / "flags.txt").write_text(config_flags(settings) + "--checkpoint_seconds=9\n")
+    assert reading.read_unfinished(run).config == settings
+    for runs in ([run], [folder / "seed-0", run]):
+        page = Page(reports.make(runs).html)
+        assert "going is not finished: epoch 4 of 9." in page.text
+        assert any("going" in i["alt"] for i in page.images) or len(runs) == 1
+        assert ("In detail: seed-0" in page.headings) == (len(runs) == 2)
+    with pytest.raises(ValueError, match="not a finished run"):
+        reading.read(run)
+
+
+def test_a_sweep_shows_its_settings_and_its_best_run(fork_module, tmp_path, shapes):
+    sweep = tmp_path / "sweep"
+    flags = (f"--data_dir={shapes}", "--train_size=45", "--validation_size=15", "--epochs=2")
+    flags += ("--vary=learning_rate=0.1,1", "--seeds=2", f"--workdir={sweep}")
+    assert fork_module("experiments.sweep", *flags).returncode == 0
+    page = Page(reports.make([sweep]).html)
+    rows = page.table("Each setting over its seeds")
+    assert {row["learning_rate"] for row in rows} == {"0.1", "1.0"}
+    assert [row["runs"] for row in rows] == ["2", "2"]
+    assert "In detail: sweep-best" in page.headings
+    # While it goes on there is neither summary nor best run.
+    lines = (sweep / "results.csv").read_text().splitlines(keepends=True)
+    (sweep / "results.csv").write_text("".join(lines[:4]))
+    (sweep / "summary.csv").unlink()
+    shutil.rmtree(sweep / "best")
+    page = Page(reports.make([sweep]).html)
+    assert "3 runs, 2 settings. It is not finished" in page.text
+    (sweep / "results.csv").write_text("".join(lines[:3]).replace("0.1,0", "0.1,0,7"))
+    with pytest.raises(ValueError, match=r"results.csv: damaged"):
+        reports.make([sweep])
