@@ -10,7 +10,6 @@ usage: python -m experiments.benchmark [--quick] [--sections=NAME,NAME] [--flag=
 """
 
 import itertools
-import os
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -125,7 +124,6 @@ def main() -> None:
         directory = flags.workdir("benchmark")
         directories.check(directory, values.overwrite)
         directories.clear(directory, values.overwrite, FILES)
-    load = os.getloadavg()[0]
     with flags.user_errors(Unavailable):
         with workers.started() as pool:
             device = pool("jax").prepare(f"{sections.HERE}.device")
@@ -134,7 +132,6 @@ def main() -> None:
 
     seconds = time.perf_counter() - STARTED
     where = records.provenance(flags.command("benchmark"), seconds, kind, PACKAGES)
-    where += f" Load average at the start {load:.2f}."
     figure = figures.draw(found)
     picture = drawing.png(figure) if figure else None
     text = partial(report.markdown, found, where)
@@ -150,8 +147,8 @@ def main() -> None:
         tables += map(str, records.write(name, record, {"times": picture} if picture else {}))
     for line in report.answer(found):
         print(line)
-    if load > BUSY:
-        print(f"The machine was busy (load average {load:.2f}): believe no time of these.")
+    if records.LOAD > BUSY:
+        print(f"The machine was busy (load average {records.LOAD:.1f}): believe no time of these.")
     print(f"tables  {'; '.join(tables)}")
 
 

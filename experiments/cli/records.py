@@ -20,6 +20,8 @@ from experiments.cli import processor
 
 FOLDER = Path(__file__).parents[1] / "records"
 PACKAGES = ("jax", "jaxlib", "numpy")
+# Of the last minute, as the script starts: what else the machine is doing.
+LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def define() -> None:
@@ -39,7 +41,7 @@ def provenance(
     return (
         f"`{command}` on {processor.name()}, {os.cpu_count()} cores, JAX on {device}; "
         f"Python {platform.python_version()}, {versions}{blas}; "
-        f"{took}{datetime.date.today()}."
+        f"{took}load average at the start {LOAD:.1f}, {datetime.date.today()}."
     )
 
 
