@@ -79,6 +79,7 @@ class Training(NamedTuple):
     """The pure functions of one Config; its numbers come in as arguments, to be mapped over."""
 
     model: Model
+    gradient: Callable[[Hyperparameters, Int32[Array, ""]], gradients.ValueAndGrad]
     init: Callable[[Hyperparameters], TrainState]
     start: Callable[[Hyperparameters, Params], TrainState]
     train_step: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
@@ -301,5 +302,5 @@ def make_training(
         return state, history
 
     return Training(
-        model, init, start, train_step, epoch, evaluate, keep_best, out_of_patience, run
+        model, gradient, init, start, train_step, epoch, evaluate, keep_best, out_of_patience, run
     )

@@ -85,6 +85,17 @@ def test_feedback_alignment_is_the_gradient_where_layers_are_what_they_are_and_l
     assert_near(way, autodiff(model._replace(apply=apply), loss), arguments)
 
 
+def test_feedback_alignment_draws_its_weights_as_lecun_normal_does():
+    model, loss, arguments = problem(("9",))
+
+    def feedback(n, p):
+        noise = jax.random.normal(jax.random.fold_in(KEY, n), p.weights.shape)
+        return p._replace(weights=noise / jnp.sqrt(p.weights.shape[1]))
+
+    way = ESTIMATORS["feedback_alignment"](model, loss, KEY, 0, 1)
+    assert_near(way, with_feedback(model, loss, feedback), arguments)
+
+
 def sent_by(n, a, classes):
     """The matrix by which layer n is sent the outputs' delta: [*shape of its input, classes]."""
     shape = (len(a), *a.shape[2:], classes)

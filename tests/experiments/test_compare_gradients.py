@@ -77,11 +77,13 @@ def test_a_network_trained_otherwise_is_compared_as_it_is_trained(tmp_path, run_
     [
         ("--methods=autodiff,magic", "methods=autodiff,magic: choose among autodiff, manual"),
         ("--fault=typo", "value should be one of <all|none|activation_derivative"),
+        ("--estimators --validation_size=0", "--estimators needs validation images"),
+        ("--estimators --methods=manual", "methods=manual: choose among feedback_alignment"),
     ],
 )
 def test_a_mistake_gets_one_line(flag, message, tmp_path, run_module, assert_one_line_error):
     directory = tmp_path / "never"
-    assert_one_line_error(run_module(COMPARE, flag, f"--workdir={directory}"), message)
+    assert_one_line_error(run_module(COMPARE, *flag.split(), f"--workdir={directory}"), message)
     assert not directory.exists()
 
 
@@ -91,3 +93,17 @@ def test_results_are_not_overwritten_unasked(tmp_path, run_module, assert_one_li
     result = run_module(COMPARE, "--quick", f"--workdir={tmp_path}")
     assert_one_line_error(result, "is not empty: choose another workdir, or give --overwrite")
     assert kept.read_text() == "kept"
+
+
+@pytest.mark.slow
+def test_estimators_are_compared_by_what_they_train(tmp_path, run_module):
+    sizes = ("--hidden=8", "--train_size=500", "--validation_size=500")
+    flags = ("--estimators", "--quick", "--methods=feedback_alignment", *sizes)
+    result = run_module(COMPARE, *flags, f"--workdir={tmp_path / 'other'}")
+    assert result.returncode == 0, result.stderr
+    networks, exact, feedback, files = result.stdout.splitlines()
+    assert "784-8-10; n=3" in networks
+    assert exact.endswith("at 0.0 ± 0.0°")
+    assert feedback.startswith("feedback_alignment")
+    assert float(feedback.split(" at ")[1].split(" ±")[0]) < 90
+    assert files.endswith("estimators.md, angle.png, validation.png")
