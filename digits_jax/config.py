@@ -273,6 +273,8 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
             raise ValueError(
                 f"{field.name}={value}: must be a finite number of at least {minimum}{upper}"
             )
+        if field.type is float and value > float(np.finfo(np.float32).max):
+            raise ValueError(f"{field.name}={value}: is more than float32 holds, 3.4e38")
 
 
 # The settings that are only numbers inside a program, each with what its term does nothing at.

@@ -26,6 +26,9 @@ from experiments.cli.flags import FLAGS
 
 COLUMNS = ("file", "line", "position", "label", "probability", "x", "y", "width", "height")
 
+# By what an earlier result is known, which is replaced.
+STARTS = {"page": b"<!doctype html>", "csv": ",".join(COLUMNS).encode()}
+
 
 def define_flags() -> None:
     """Defines the flags of reading."""
@@ -53,8 +56,12 @@ def check_outputs() -> None:
     """Checks, before the work begins, that there is a place for its results."""
     for name in ("page", "csv"):
         path = Path(FLAGS[name].value or "page").expanduser()
-        if path.is_dir() or not path.parent.is_dir():
+        if (path.exists() and not path.is_file()) or not path.parent.is_dir():
             raise ValueError(f"{name}={path}: expected a file's name, in a folder that is there")
+        if FLAGS[name].value and path.exists():
+            with open(path, "rb") as file:
+                if file.read(15) not in (b"", STARTS[name][:15]):
+                    raise ValueError(f"{name}={path}: is there, and no such result: choose another")
 
 
 def main(pictures: list[str]) -> int:

@@ -81,6 +81,8 @@ def amount(count: float) -> str:
 def main() -> None:
     with flags.user_errors(ValueError):
         counts, shape = flags.whole_numbers("devices"), flags.whole_numbers("image_shape")
+        if not counts or min(counts) < 1:
+            raise ValueError("devices: expected numbers of at least 1, as in 1,2,4,8")
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError("image_shape: expected height and width, as in 28,28")
         configs = [dataclasses.replace(flags.config(), shards=count) for count in counts]

@@ -30,6 +30,7 @@ def test_the_defaults_are_the_classic_run():
         ({"hidden": ("30", "3x")}, "'3x' is no layer"),
         ({"learning_rate": float("nan")}, "learning_rate=nan: must be"),
         ({"learning_rate": float("inf")}, "learning_rate=inf: must be"),
+        ({"learning_rate": 1e300}, r"learning_rate=1e\+300: is more than float32 holds"),
         ({"momentum": 1.5}, "momentum=1.5: .* at most 1.0"),
         ({"seed": 2**32}, "seed=4294967296: .* at most 4294967295"),
         ({"seed": -1}, "seed=-1: must be"),

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises:
         OSError: where the disk is full or the folder not writable; an earlier `path` then stays.
+            And where that is no regular file: root would put a file in place of a device.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{HALF_WRITTEN}")
     with naming(path):
         try:

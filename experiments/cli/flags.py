@@ -7,6 +7,7 @@ import datetime
 import errno
 import gc
 import itertools
+import math
 import os
 import re
 import shlex
@@ -25,6 +26,7 @@ from digits_jax.config import Config
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
 ALL = "all"  # --train_size, until `config` knows how many they are
+LONGEST = 500  # characters of a message
 # In the order in which --help shows them; a flag's group is its absl module.
 GROUPS = (
     "data",
@@ -225,11 +227,19 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except kinds as error:
-        where = ""
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            where = "standard output: "
-        sys.exit(f"error: {where}{' '.join(str(error).split())}")
+            error.filename = "standard output"
+        sys.exit(f"error: {_one_line(error)}")
+
+
+def _one_line(error: Exception | str) -> str:
+    """What is wrong, without an errno's number; a name that is very long is cut in its middle."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    text = re.sub(r"ERROR:: |\[Errno \d+\] ", "", " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str = "") -> None:
@@ -265,7 +275,7 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
             return 130
         except Exception as error:
             if lacking := _lacking(error):
-                sys.exit(f"error: {' '.join(lacking.split())}")
+                sys.exit(f"error: {_one_line(lacking)}")
             raise
 
     # The cyclic garbage collector would go through all that is imported again and again, and at
@@ -298,7 +308,12 @@ def _parse(argv: list[str]) -> list[str]:
         rest = FLAGS(argv)
     except flags.Error as error:
         text = re.sub(r"invalid literal for int\(\) with base 10:", "no whole number:", str(error))
-        _usage_error(re.sub(r"could not convert string to float:", "no number:", text))
+        text = re.sub(r"could not convert string to float:", "no number:", text)
+        _usage_error(re.sub(r"\('Non-boolean .*?', ('.*')\)", r"neither true nor false: \1", text))
+    for name in FLAGS:
+        value: Any = FLAGS[name].value
+        if isinstance(value, float) and math.isnan(value):
+            _usage_error(f"flag --{name}=nan: expected a number")
     if FLAGS["verbosity"].using_default_value:
         # At absl's default, JAX logs every kind of device that it looks for in vain.
         FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]
@@ -306,7 +321,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _usage_error(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())} (--help lists all flags)", file=sys.stderr)
+    print(f"error: {_one_line(message)} (--help lists all flags)", file=sys.stderr)
     sys.exit(2)
 
 

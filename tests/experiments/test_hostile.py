@@ -38,6 +38,139 @@ def test_an_environment_that_cannot_be_gives_one_line(
     assert message in err
 
 
+LONG = "a" * 5000
+# Flags that a script refuses, whatever else it is given, and what it says of them.
+REFUSED = {
+    "train": {
+        "--learning_rate=": "no number: ''",
+        "--learning_rate=nan": "flag --learning_rate=nan: expected a number",
+        "--init_scale=1e39": "init_scale=1e+39: is more than float32 holds",
+        "--epochs=99999999999999999999999": "epochs=99999999999999999999999: ",
+        "--checkpoint_seconds=nan": "flag --checkpoint_seconds=nan",
+        "--patience=-1": "patience=-1: must be a finite number of at least 0",
+        "--judge=best --validation_size=0": "takes validation images",
+        "--tensorboard=maybe": "neither true nor false: 'maybe'",
+        f"--dataset={LONG}": "unknown dataset",
+        f"--data_dir=/{LONG}": "File name too long",
+        "--hidden=30,,5": "'' is no layer",
+        "--flagfile=/dev/null/x": "/dev/null/x",
+        "--cpu_devices=100000": "at most 1024",
+    },
+    "sweep": {
+        "--vary=learning_rate": "expected FIELD=VALUES with a field among",
+        "--vary=learning_rate=log:0:1:3": "LOW above 0 for log",
+        "--vary=learning_rate=log:1e-300:1e300:3": "is more than float32 holds",
+        "--vary=epochs=1.5": "'1.5' is no whole number",
+        "--vary=judge=best,average": "judge=average: average=0 makes none",
+        "--vary=data_dir=/x,/y": "/x: no such folder",
+        "--seeds=99999999999": "a sweep has at most 1000000",
+        "--chunk=x": "chunk=x: expected auto",
+        "--record=../x": "expected a name, as in classic",
+        "--resume --overwrite": "--resume needs --workdir",
+    },
+    "compare_gradients": {
+        "--methods=": "choose among autodiff",
+        "--networks=x": "'x' is no layer",
+        "--batch_sizes=0": "batch_size=0: must be",
+        "--time_limit=nan": "flag --time_limit=nan: expected a number",
+        "--record=x": "neither true nor false: 'x'",
+        "--workdir=/dev/null": "/dev/null is not a folder",
+    },
+    "benchmark": {
+        "--sections=x": "choose among epochs",
+        "--batch_sizes=99999999": "must be at most 10000",
+        "--train_sizes=x": "expected whole numbers",
+        "--workdir=": "workdir is empty",
+    },
+    "scaling": {
+        "--devices=": "devices: expected numbers of at least 1",
+        "--devices=-1": "devices: expected numbers of at least 1",
+        "--image_shape=28": "expected height and width",
+        "--data_dir=/nope --train_size=all": "/nope: no such folder",
+    },
+    "report": {
+        "/nope": "/nope: no such folder",
+        f"/{LONG}": "File name too long",
+        "README.md": "README.md: no such folder",
+        ". --output=/nope/x.html": "no such folder as /nope",
+    },
+    "export": {
+        "/nope": "/nope: no such run",
+        "README.md": "damaged, or not a safetensors file",
+        "--model=cnn --output=/dev/null --overwrite": "/dev/null: not a regular file",
+        f"--model=cnn --output={LONG}": "File name too long",
+    },
+    "recognise": {
+        "/nope": "/nope: no such file",
+        "README.md": "not a picture, or damaged",
+        "README.md --csv=/dev/null": "csv=/dev/null: expected a file's name",
+        "README.md --csv=README.md": "csv=README.md: is there, and no such result",
+        "--run=/nope x": "/nope: no such folder",
+        "--labels=/nope": "/nope: No such file or directory",
+    },
+}
+WITH_WORKDIR = ("train", "sweep", "compare_gradients", "benchmark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", REFUSED)
+def test_flags_and_files_that_cannot_be_give_one_line(
+    fork_module, assert_one_line_error, tmp_path, script
+):
+    """51 calls; a line is short enough to be read, and nothing is left behind."""
+    devices = {path: os.stat(path).st_rdev for path in ("/dev/null", "/dev/full")}
+    for flags, message in REFUSED[script].items():
+        own = [f"--workdir={tmp_path / 'run'}"] * (
+            script in WITH_WORKDIR and "workdir" not in flags
+        )
+        process = fork_module(f"experiments.{script}", *own, *flags.split())
+        assert_one_line_error(process, message)
+        assert len(process.stderr) < 700, flags
+        assert "Errno" not in process.stderr
+    assert not any(tmp_path.iterdir())
+    assert devices == {path: os.stat(path).st_rdev for path in devices}
+
+
+def damaged(content):
+    """A file as a full disk, a careless editor or another program leaves it."""
+    return {
+        "empty": b"",
+        "cut": content[: len(content) // 2],
+        "marked": b"\xef\xbb\xbf" + content,
+        "junk": bytes(range(256)) * 4,
+        "longer": content + b"junk",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["flags.txt", "metrics.csv", "summary.json", "model.safetensors"])
+def test_a_damaged_file_of_a_run_gives_one_line_or_changes_nothing(
+    fork_module, train_run, tmp_path, name
+):
+    """20 damages, each looked at by five scripts: 100 calls."""
+    run = train_run(tmp_path / "run", train_size=100, validation_size=50, epochs=1)
+    flags = fork_module("experiments.train", *RUN, f"--workdir={tmp_path / 'other'}")
+    assert flags.returncode == 0
+    (run / "flags.txt").write_bytes((tmp_path / "other" / "flags.txt").read_bytes())
+    whole = (run / name).read_bytes()
+    for content in damaged(whole).values():
+        (run / name).write_bytes(content)
+        for script, *words in (
+            ("train", "--resume", f"--workdir={run}"),
+            ("sweep", "--resume", f"--workdir={run}"),
+            ("report", run, f"--output={tmp_path / 'report.html'}"),
+            ("export", run, f"--output={tmp_path / 'page.html'}", "--overwrite"),
+            ("recognise", f"--run={run}", "README.md"),
+        ):
+            process = fork_module(f"experiments.{script}", *words)
+            assert "Traceback" not in process.stderr, (script, content[:20])
+            if process.returncode:
+                assert process.returncode in (1, 2)
+                assert len(process.stderr.splitlines()) == 1, process.stderr
+                assert process.stderr.startswith("error: ")
+        (run / name).write_bytes(whole)
+
+
 @pytest.mark.parametrize("script", ["sweep", "scaling", "compare_gradients"])
 def test_a_network_larger_than_memory_is_refused_before_anything_is_compiled(
     fork_module, assert_one_line_error, tmp_path, script
@@ -73,4 +206,4 @@ def test_a_stdout_that_takes_nothing_ends_a_run_by_one_line_or_none(start_module
         _, err = process.communicate(timeout=120)
         assert process.returncode == status, err
         assert len(err.splitlines()) == lines, err
-        assert err.startswith("error: standard output: [Errno 28]" if lines else "")
+        assert err.startswith("error: standard output: No space left on device" if lines else "")

@@ -221,7 +221,7 @@ def test_stopped_runs_say_how_to_go_on_and_end_with_the_same_bytes(
     limited = ("bash", "-c", 'ulimit -f 16; exec "$@"', "bash")  # files of 16 KiB at most
     refused(
         start(*resume, "--checkpoint_seconds=1e-6", before=limited),
-        f"error: [Errno 27] File too large: '{run}/checkpoints/",
+        f"error: {run}/checkpoints/",
     )
     assert (run / runs.CHECKPOINTS / f"{done}.safetensors").is_file()
 

@@ -1,5 +1,6 @@
 """Files are there whole or not at all."""
 
+import os
 import subprocess
 import sys
 
@@ -40,3 +41,12 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path):
     path = tmp_path / "no such folder" / "file"
     with pytest.raises(FileNotFoundError, match=f"No such file or directory: '{path}'$"):
         write_atomically(path, b"")
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    """As root, renaming a file to the name of a device takes its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        write_atomically(pipe, b"content")
+    assert pipe.is_fifo()

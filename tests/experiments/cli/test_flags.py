@@ -27,7 +27,7 @@ flags.run(main, Refused)
     [
         ("pass", "return 7", 7, "", ""),
         ("raise ValueError('epochs=x')", "", 1, "error: epochs=x", "error: epochs=x"),
-        ("pass", "open('/no/such')", 1, "error: [Errno 2] No such", "directory: '/no/such'"),
+        ("pass", "open('/no/such')", 1, "error: /no/such: No such", "file or directory"),
         ("pass", "raise Refused('of this\\nkind')", 1, "error: of this kind", "of this kind"),
         ("pass", "raise KeyboardInterrupt", 130, "", ""),
         ("pass", "raise ValueError('a bug')", 1, "Traceback", "ValueError: a bug"),
