@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from digits_jax.losses import Loss
-from digits_jax.models import Model, Params
+from digits_jax.models import Model, Params, scopes
 
 # The logits come with the mean loss, so that nothing computes them twice.
 LossAndLogits = tuple[Float[Array, ""], Float[Array, "batch classes"]]
@@ -36,7 +36,8 @@ def make_mean_loss(model: Model, loss: Loss) -> MeanLoss:
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
     ) -> LossAndLogits:
         logits = model.apply(params, images)
-        return jnp.mean(loss.function(logits, labels)), logits
+        with jax.named_scope("loss"):
+            return jnp.mean(loss.function(logits, labels)), logits
 
     return mean_loss
 
@@ -73,18 +74,23 @@ def manual(model: Model, loss: Loss) -> ValueAndGrad:
     def value_and_grad(
         params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
     ) -> tuple[LossAndLogits, Params]:
-        a, inputs = images[None], []
-        for layer, p in zip(model.layers, params, strict=True):
+        names, a, inputs = scopes(model.layers), images[None], []
+        for name, layer, p in zip(names, model.layers, params, strict=True):
             inputs.append(a)
-            a = layer.forward(p, a)
+            with jax.named_scope(name):
+                a = layer.forward(p, a)
         logits = a.T
-        delta = loss.derivative(logits, labels).T / len(labels)  # BP1
+        with jax.named_scope("pullback(loss)"):
+            delta = loss.derivative(logits, labels).T / len(labels)  # BP1
         grads = []
-        for layer, p, a in reversed(list(zip(model.layers, params, inputs, strict=True))):
+        for name, layer, p, a in list(zip(names, model.layers, params, inputs, strict=True))[::-1]:
             assert layer.pullback
-            grad, delta = layer.pullback(p, a, delta)  # BP2, BP3, BP4
+            with jax.named_scope(f"pullback({name})"):
+                grad, delta = layer.pullback(p, a, delta)  # BP2, BP3, BP4
             grads.append(grad)
-        return (jnp.mean(loss.function(logits, labels)), logits), tuple(reversed(grads))
+        with jax.named_scope("loss"):
+            mean_loss = jnp.mean(loss.function(logits, labels))
+        return (mean_loss, logits), tuple(reversed(grads))
 
     return value_and_grad
 

@@ -101,11 +101,18 @@ def stack(
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(f"images are {images.dtype}: expected floats, as of scale_pixels")
         a = images[None]
-        for layer, p in zip(network, params, strict=True):
-            a = layer.forward(p, a)
+        for name, layer, p in zip(scopes(network), network, params, strict=True):
+            with jax.named_scope(name):
+                a = layer.forward(p, a)
         return a.T
 
     return Model(tuple(network), init, apply)
+
+
+def scopes(network: Sequence[Layer]) -> list[str]:
+    """A name for each layer, in profiles and programs too: dense1, sigmoid1, dense2."""
+    kinds = [layer.kind for layer in network]
+    return [f"{kind}{kinds[: i + 1].count(kind)}" for i, kind in enumerate(kinds)]
 
 
 def describe(hidden: Sequence[str | int], image_shape: tuple[int, int], num_classes: int) -> str:

@@ -10,19 +10,25 @@ feedback alignment, forward gradient and evolution, each with the learning rate 
 accuracy after each epoch, the angle to the gradient, the price of a step. Their --directions are
 those of each step; writes estimators.md and two figures.
 
+With --explain, in some seconds instead: for each equation of back-propagation the expression that
+computes it by hand, the equations of the jaxpr of jax.grad that do the same, the instructions of
+both optimised programs, and the numbers; --page writes it as one HTML page as well.
+
 usage: python -m experiments.compare_gradients [--quick] [--fault=NAME] [--flag=value ...]
        python -m experiments.compare_gradients --estimators [--quick] [--flag=value ...]
+       python -m experiments.compare_gradients --explain [--page=FILE] [--flag=value ...]
 """
 
 import dataclasses
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import jax
 from absl import flags as absl_flags
 
-from digits_jax import data
+from digits_jax import data, gradients
 from digits_jax.estimators import ESTIMATORS
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
@@ -30,10 +36,17 @@ from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import check_memory
 from experiments import STARTED
 from experiments.cli import devices, flags, records
-from experiments.comparison import estimators, estimators_report, figures, report
+from experiments.comparison import (
+    estimators,
+    estimators_report,
+    explain,
+    explained,
+    figures,
+    report,
+)
 from experiments.comparison.faults import FAULTS, NONE
 from experiments.comparison.methods import DTYPES, METHODS
-from experiments.comparison.problem import points
+from experiments.comparison.problem import make_problem, points
 from experiments.comparison.tables import Scope, compute, to_csv
 
 NAME, COMPARISON, ESTIMATED = "compare_gradients", "comparison", "estimators"
@@ -75,6 +88,9 @@ def define_flags() -> None:
     absl_flags.DEFINE_float("time_limit", 5.0, meaning, 0.0, **here)
     meaning = "compare estimates of the gradient instead: what training by them comes to"
     absl_flags.DEFINE_bool("estimators", False, meaning, **here)
+    meaning = "explain what jax.grad and XLA make of each equation instead"
+    absl_flags.DEFINE_bool("explain", False, meaning, **here)
+    absl_flags.DEFINE_string("page", None, "HTML file to explain it in; implies --explain", **here)
     absl_flags.DEFINE_bool("quick", False, "fewer and smaller: half a minute", **here)
     flags.define_workdir()
     records.define()
@@ -92,8 +108,24 @@ def among(name: str, known: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name != "autodiff")
 
 
+def explain_network() -> None:
+    """Prints what becomes of each equation of one network on one batch; --page writes a page."""
+    with flags.user_errors(ValueError, OSError):
+        config = dataclasses.replace(flags.config(), validation_size=0, shards=1)
+        problem = make_problem(config, data.load(**config.data_settings))
+        gradients.manual(problem.model, problem.loss)  # there must be one
+    methods = explain.explain(problem)
+    print("\n".join(explained.answer(methods, problem)))
+    if page := flags.FLAGS.page:
+        with flags.user_errors(OSError):
+            write_atomically(Path(page), explained.make(methods, problem).encode())
+        print(f"page      {page}")
+
+
 def main() -> None:
     values = flags.FLAGS
+    if values.explain or values.page:
+        return explain_network()
     if values.estimators:
         flags.put_defaults(OF_ESTIMATORS | (QUICK_OF_ESTIMATORS if values.quick else {}))
     elif values.quick:
