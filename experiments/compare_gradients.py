@@ -114,11 +114,14 @@ def explain_network() -> None:
         config = dataclasses.replace(flags.config(), validation_size=0, shards=1)
         problem = make_problem(config, data.load(**config.data_settings))
         gradients.manual(problem.model, problem.loss)  # there must be one
+        page = Path(flags.FLAGS.page).expanduser() if flags.FLAGS.page else None
+        if page and (page.is_dir() or not page.parent.is_dir()):
+            raise ValueError(f"page={page}: expected a file's name, in a folder that is there")
     methods = explain.explain(problem)
     print("\n".join(explained.answer(methods, problem)))
-    if page := flags.FLAGS.page:
+    if page:
         with flags.user_errors(OSError):
-            write_atomically(Path(page), explained.make(methods, problem).encode())
+            write_atomically(page, explained.make(methods, problem).encode())
         print(f"page      {page}")
 
 

@@ -26,7 +26,7 @@ FORWARD, UNUSED, LAYOUT = "forward", "unused", "layout"
 ACTIVATION = {FORWARD: "a = f(z)", "BP2": "∂C/∂z = ∂C/∂a · f'(z)"}
 EQUATIONS = {
     LAYOUT: {FORWARD: "images and logits laid out: examples are columns within the network"},
-    "loss": {FORWARD: "C = mean of the losses of the batch", "BP1": "δ = ∂C/∂z at the outputs"},
+    "loss": {FORWARD: "C = mean loss of the batch", "BP1": "δ = ∂C/∂z at the outputs"},
     "dense": {
         FORWARD: "z = W a + b",
         "BP2": "∂C/∂a = Wᵀ δ",
@@ -134,12 +134,15 @@ def rows(methods: dict[str, Method], problem: Problem) -> list[Key]:
     return sorted(found, key=order)
 
 
-def formula(key: Key) -> str:
-    """The equations of a row."""
-    known = EQUATIONS.get(key.layer.rstrip("0123456789"), EQUATIONS.get(key.layer, ACTIVATION))
+def formula(key: Key, problem: Problem) -> str:
+    """The equations of a row; those of the loss with what its functions say of themselves."""
+    known = EQUATIONS.get(key.layer.rstrip("0123456789"), ACTIVATION)
     if key.role == UNUSED:
         return "needed by no gradient: the compiler leaves it out"
-    return ";  ".join(known[role] for role in key.role.split())
+    text = ";  ".join(known[role] for role in key.role.split())
+    functions = {FORWARD: problem.loss.function, "BP1": problem.loss.derivative}
+    said = (key.layer == "loss" and functions[key.role].__doc__) or ""
+    return f"{text}: {said.splitlines()[0]}" if said else text
 
 
 def _explain(problem: Problem, value_and_grad: Callable[..., Any]) -> Method:

@@ -65,7 +65,7 @@ def answer(methods: dict[str, Method], problem: Problem) -> list[str]:
     """The rows, for a terminal."""
     lines = [heading(problem)]
     for key in explain.rows(methods, problem):
-        lines += ["", f"{title(key)}:  {formula(key)}"]
+        lines += ["", *textwrap.wrap(f"{title(key)}:  {formula(key, problem)}", 100)]
         for name, content in parts(methods, key).items():
             if len(content) > MOST and name != "by hand":
                 kinds = collections.Counter(kind(line) for line in content)
@@ -119,7 +119,7 @@ def make(methods: dict[str, Method], problem: Problem) -> str:
         content = [
             listing(name, lines, len(lines) > 12) for name, lines in parts(methods, key).items()
         ]
-        formulated = element("p", formula(key), style="font-size:1.15rem")
+        formulated = element("p", formula(key, problem), style="font-size:1.15rem")
         body.append(section(title(key), formulated, element("div", *content, style=BESIDE)))
     for name, method in methods.items():
         lines = [

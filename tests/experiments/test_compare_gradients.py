@@ -46,6 +46,15 @@ def test_a_small_comparison_answers_in_ten_lines_and_writes_its_tables(tmp_path,
     assert {row["method"] for row in rows if row["table"] == "exactness"} == {"autodiff", "manual"}
 
 
+def test_one_network_is_explained_on_the_terminal_and_on_a_page(tmp_path, run_module):
+    page = tmp_path / "page.html"
+    result = run_module(COMPARE, "--hidden=3", "--explain", f"--page={page}")
+    assert result.returncode == 0, result.stderr
+    assert "dense2, BP4:  ∂C/∂W = δ aᵀ\n  by hand       layers.py:" in result.stdout
+    assert "<h2>dense2, BP4</h2>" in page.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
 @pytest.mark.slow
 def test_quick_does_all_of_it_in_half_a_minute(tmp_path, run_module):
     result = run_module(COMPARE, "--quick", f"--workdir={tmp_path / 'quick'}")
@@ -76,6 +85,8 @@ def test_a_network_trained_otherwise_is_compared_as_it_is_trained(tmp_path, run_
     ("flag", "message"),
     [
         ("--methods=autodiff,magic", "methods=autodiff,magic: choose among autodiff, manual"),
+        ("--explain --activation=silu", "silu has no derivative written by hand"),
+        ("--page=missing/page.html", "expected a file's name, in a folder that is there"),
         ("--fault=typo", "value should be one of <all|none|activation_derivative"),
         ("--estimators --validation_size=0", "--estimators needs validation images"),
         ("--estimators --methods=manual", "methods=manual: choose among feedback_alignment"),

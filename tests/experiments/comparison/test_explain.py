@@ -70,7 +70,7 @@ def test_every_equation_is_in_the_source_the_jaxpr_and_the_programs(found):
         assert all(parts.values()), key
         assert parts.keys() == {"by hand", "jax.grad", "XLA, autodiff", "XLA, manual", "numbers"}
     for key in set(rows) - expected:
-        assert explain.formula(key)
+        assert explain.formula(key, problem)
 
 
 def test_the_expressions_are_those_of_the_lines_named(found):
