@@ -1,5 +1,11 @@
-"""Finds digits in a picture: where they are, in the order of reading, each as ink on paper."""
+"""Finds digits in a picture: where they are, in the order of reading, each as ink on paper.
 
+Shape and distance cut and join too much in places; who reads the pieces has the last word, as in
+heuristic over-segmentation (LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to
+Document Recognition, 1998, section V).
+"""
+
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +22,11 @@ LONGEST = 1000
 # Of noise, which has thousands of parts, the largest so many are looked at.
 MOST_PARTS = 500
 
+# Pieces are one digit where that gains so much likeness or, where they are narrower than two digits
+# beside each other, loses no more: of 2,966 pairs of MNIST's training images that nearly touch it
+# joins 9.
+GAIN = 0.1
+
 
 class Found(NamedTuple):
     """A digit: its box (left, top, width, height), the number of its line, its ink."""
@@ -25,11 +36,16 @@ class Found(NamedTuple):
     ink: Float[np.ndarray, "h w"]
 
 
-def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
+# How much each of several pieces of ink looks like a digit, the larger the more.
+Likeness = Callable[[Sequence[Float[np.ndarray, "_ _"]]], Float[np.ndarray, " n"]]
+
+
+def find(grey: Float[np.ndarray, "h w"], likeness: Likeness | None = None) -> list[Found]:
     """The digits of a picture, lines from top to bottom, each from left to right.
 
     Args:
         grey: from 0, black, to 1, white; ink may be darker or lighter than what it is on.
+        likeness: decides whether neighbours are pieces of one digit; without it, they are not.
     """
     whole, grey = grey, inks.reduced(grey, LONGEST) if max(grey.shape) > LONGEST else grey
     contrast = inks.ink(grey)
@@ -46,10 +62,11 @@ def find(grey: Float[np.ndarray, "h w"]) -> list[Found]:
     parts = without_faint(parts, contrast, width)
     parts = without_frames(parts, mask.shape, width)
     digits = joined(parts, width)
-    # A digit alone may be wide: 0 and 5 are.
-    digits = [d for part in digits for d in split(part, width, 1.25 if len(digits) > 1 else 1.6)]
-    digits = without_dots(digits, width)
+    digits = [d for part in digits for d in split(part, width)]
     soft = inks.soft(contrast, width)
+    if likeness:
+        digits = rejoined(digits, soft, likeness)
+    digits = without_dots(digits, width)
     return [
         Found(_box(digit, whole.shape[1] / contrast.shape[1]), line, _cut(soft, digit))
         for line, members in enumerate(in_lines(digits))
@@ -128,11 +145,11 @@ def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
     return gap if beside > 0.5 or (close and beside > 0.2) else None
 
 
-def split(part: Part, width: float, ratio: float) -> list[Part]:
-    """Cuts what is `ratio` times as wide as high where a path down it meets one stroke only."""
+def split(part: Part, width: float) -> list[Part]:
+    """Cuts what is clearly wider than high where a path down it meets one stroke only."""
     h, w = part.mask.shape
     margin = max(3, round(2.5 * width))
-    if upright_width(part.mask) < ratio * h or w < 2 * margin + 3:
+    if upright_width(part.mask) < 1.25 * h or w < 2 * margin + 3:
         return [part]
     column = cheapest_path(part.mask, margin)
     side = np.arange(w)[None] < column[:, None]
@@ -144,7 +161,36 @@ def split(part: Part, width: float, ratio: float) -> list[Part]:
     digits = all(p.height >= 0.3 * h and p.size >= 4 * width and p.width >= width for p in halves)
     if crossed > 1.6 * width or not digits:
         return [part]
-    return [d for half in halves for d in split(half, width, 1.25)]
+    return [d for half in halves for d in split(half, width)]
+
+
+def rejoined(digits: list[Part], soft: Float[np.ndarray, "h w"], likeness: Likeness) -> list[Part]:
+    """Joins neighbours that look more like a digit together than apart, the surest first."""
+    while pairs := [
+        (i, j) for i in range(len(digits)) for j in range(i) if near(digits[i], digits[j])
+    ]:
+        wholes = [union([digits[i], digits[j]]) for i, j in pairs]
+        alike = likeness([_cut(soft, d) for d in digits + wholes])
+        least = [-GAIN if w.width < 0.85 * w.height else GAIN for w in wholes]
+        gain = alike[len(digits) :] - alike[np.array(pairs)].mean(1) - least
+        best = int(gain.argmax())
+        if gain[best] <= 0:
+            break
+        digits = [d for i, d in enumerate(digits) if i not in pairs[best]] + [wholes[best]]
+    return digits
+
+
+def near(a: Part, b: Part) -> bool:
+    """Whether two parts, neither a dot, may be pieces of one digit."""
+    whole, height = union([a, b]), max(a.height, b.height)
+    reach = 0.3 * whole.height
+    return (
+        min(a.size, b.size) >= 0.4 * height
+        and whole.height <= 1.9 * height
+        and whole.width <= 2 * whole.height
+        and max(gaps(a, b)) <= reach
+        and distance(a, b) <= reach
+    )
 
 
 def upright_width(mask: Bool[np.ndarray, "h w"]) -> float:

@@ -1,7 +1,7 @@
 """Ink and paper: evens out the light, and tells strokes from what they are written on."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from scipy import ndimage
 
 from digits_jax.recognition.parts import stroke_width
@@ -35,23 +35,29 @@ def ink(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
 def away_from_edge(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """What hangs not together with the edge, as shadows do; all, if little is left."""
     labels, _ = ndimage.label(mask)
-    edge = np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
-    inner = mask & ~np.isin(labels, edge)
+    inner = mask & ~np.isin(labels, border(labels))
     return inner if inner.sum() > 0.02 * mask.sum() else mask
 
 
 def is_dark_on_light(grey: Float[np.ndarray, "h w"]) -> bool:
     """Whether what stands out from its surroundings is dark: the sign of their skewness.
 
-    Surroundings are medians over windows of several sizes, each with one voice, and with two a
-    surface through the whole picture, which follows any light but not a digit that fills it.
+    Surroundings are medians over windows of several sizes, each with one voice, what is usual at
+    the picture's edge, with another, and with two a surface through the whole picture, which
+    follows any light but not a digit that fills it.
     """
     small = ndimage.gaussian_filter(reduced(grey, 4 * PAPER_GRID), 1)
     voices = 2 * skewness(above_surface(reduced(grey, 2 * PAPER_GRID)))
+    voices += skewness(small - np.median(border(small)))
     for grid, size in ((32, 17), (64, 17), (64, 9), (128, 9)):
         around = ndimage.median_filter(reduced(grey, grid), size, mode="nearest")
         voices += skewness(small - enlarged(around, small.shape))
     return voices <= 0
+
+
+def border(a: Num[np.ndarray, "h w"]) -> Num[np.ndarray, " n"]:
+    """The pixels along the four sides."""
+    return np.concatenate([a[[0, -1]].ravel(), a[:, [0, -1]].ravel()])
 
 
 def skewness(d: Float[np.ndarray, "h w"]) -> float:

@@ -1,6 +1,6 @@
 """From a picture to digits."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from digits_jax.recognition import pictures, readers
 from digits_jax.recognition.certainty import Reader, make_evidence, similarity
 from digits_jax.recognition.find import Found, find
+from digits_jax.recognition.ink import border
 from digits_jax.recognition.normalise import BOX, SIDE, is_normal, normalise
 from digits_jax.runs.model_file import TrainedModel
 
@@ -85,8 +86,8 @@ def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
     if already is not None:
         found, images = [Found((0, 0, *grey.shape[::-1]), 0, already / 255)], already[None]
     else:
-        found = find(grey)
-        images = np.array([normalise(f.ink) for f in found], np.uint8).reshape(-1, SIDE, SIDE)
+        found = find(grey, likeness)
+        images = normal([f.ink for f in found])
     evidence = reader.evidence(images)
     sure = similarity(evidence, reader.means) >= reader.threshold
     return [
@@ -103,6 +104,21 @@ def read_digits(grey: Float[np.ndarray, "h w"], reader: Reader) -> list[Digit]:
     ]
 
 
+def normal(inks: Sequence[Float[np.ndarray, "_ _"]]) -> UInt8[np.ndarray, "n 28 28"]:
+    """Each piece of ink as an image like MNIST's."""
+    return np.array([normalise(ink) for ink in inks], np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def likeness(inks: Sequence[Float[np.ndarray, "_ _"]]) -> Float[np.ndarray, " n"]:
+    """How much each piece of ink looks like one digit to the `cnn`, from 0 to 1.
+
+    That network finds digits whichever reads them: to tell them from what is none takes a good one.
+    """
+    judge = readers.reader()
+    evidence = judge.evidence(normal(inks))
+    return np.asarray(similarity(evidence, judge.means) * evidence.probabilities.max(1))
+
+
 def as_mnist(grey: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"] | None:
     """The grey levels of an image that is as MNIST's are, maybe framed, moved or inverted.
 
@@ -113,7 +129,7 @@ def as_mnist(grey: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"] | Non
         already = next((image for image in (levels, 255 - levels) if is_normal(image)), None)
         if already is not None:
             return already
-    edge = np.concatenate([levels[[0, -1]].ravel(), levels[:, [0, -1]].ravel()])
+    edge = border(levels)
     if max(grey.shape) > 2 * SIDE or edge[0] not in (0, 255) or np.ptp(edge):
         return None
     ink = levels if edge[0] == 0 else 255 - levels

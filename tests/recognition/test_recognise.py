@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import digits_jax
 from digits_jax import data, recognition
@@ -114,31 +114,60 @@ def changed_answers(images, change):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_that_do_not_matter_change_hardly_an_answer(test_split, change):
-    images = test_split.images[:30]
+    images = test_split.images[:15]
     read = changed_answers(images, CHANGES[change])
-    assert np.mean([a != str(b) for a, b in zip(read, as_model(images), strict=True)]) <= 1 / 30
+    assert np.mean([a != str(b) for a, b in zip(read, as_model(images), strict=True)]) <= 1 / 15
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_that_do_not_matter_cost_little(test_split, change):
-    images, labels = (part[:400] for part in test_split)
+    images, labels = (part[:1500] for part in test_split)
     read = changed_answers(images, CHANGES[change])
     right = np.mean([a == str(b) for a, b in zip(read, labels, strict=True)])
-    # Digits that have to be found: broken ones lose a piece, open ones are cut in two.
-    most = 0.003 if change in ("inverted", "shifted by 6") else 0.012
-    assert right >= np.mean(as_model(images) == labels) - most
+    assert right >= np.mean(as_model(images) == labels) - 0.003
 
 
 @pytest.mark.slow
 def test_twenty_in_a_sheet(test_split):
-    images, labels = (part[:400] for part in test_split)
+    images, labels = (part[:1500] for part in test_split)
     lost = 0
-    for start in range(0, 400, 20):
+    for start in range(0, 1500, 20):
         read = likeliest(sheet(images[start : start + 20]))
         expected = "".join(map(str, labels[start : start + 20]))
         lost += edit_distance(read, expected)
-    assert lost / 400 <= np.mean(as_model(images) != labels) + 0.02
+    assert lost / 1500 <= np.mean(as_model(images) != labels) + 0.003
+
+
+@pytest.mark.parametrize("index", [59, 175, 245, 1131, 1191])
+def test_the_pieces_of_a_broken_or_wide_digit_are_one(test_split, index):
+    assert likeliest(enlarged(test_split.images[index])) == str(test_split.labels[index])
+
+
+@pytest.mark.parametrize("gap", [2, 4])
+def test_digits_near_each_other_stay_two(test_split, gap):
+    close = [image[:, np.flatnonzero(image.any(0))] for image in test_split.images[:12]]
+    for k in range(0, 12, 2):
+        pair = np.pad(np.hstack([close[k], np.zeros((28, gap), np.uint8), close[k + 1]]), 6)
+        large = np.kron(pair, np.ones((5, 5))) / 255
+        assert len(likeliest(large)) == 2
+
+
+def written(text):
+    """Text in a font that matplotlib brings."""
+    from matplotlib import font_manager
+
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 48)
+    image = Image.new("L", (620, 200), 235)
+    ImageDraw.Draw(image).multiline_text((30, 20), text, 30, font, spacing=30)
+    return np.asarray(image) / 255
+
+
+def test_letters_are_doubted_more_than_digits():
+    read = recognition.as_text(read_digits(written("0123456789\n9876543210"), recognition.reader()))
+    assert read == "0 1 2 3 4 5 6 7 8 9 / 9 8 7 6 5 4 3 2 1 0"
+    letters = read_digits(written("WE MEET AT NOON\nBRING HER KEYS"), recognition.reader())
+    assert np.mean([d.label == "?" for d in letters]) >= 0.3
 
 
 def test_pages_that_are_drawn_and_photographed_here(test_split, page, paper):
