@@ -334,8 +334,9 @@ def _help() -> str:
             continue
         lines += ["", f"{group}:"]
         for flag in modules[group]:
+            text = (flag.help or "").replace("|", " | ")  # where a line may end
             lines += textwrap.wrap(
-                f"{_default(flag):<28} {flag.help}",
+                f"{_default(flag):<28} {text}",
                 width=100,
                 initial_indent="  --",
                 subsequent_indent=" " * 33,

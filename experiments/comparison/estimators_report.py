@@ -96,11 +96,13 @@ def draw(found: Sequence[Found]) -> dict[str, bytes]:
         figure.subplots(1, len(networks), sharey=True)
         for each in found:
             axes, style = figure.axes[networks.index(each.network)], methods.index(each.method)
-            colour = drawing.style(style)["color"]
+            look = drawing.style(style) | {"markersize": 8 - style}  # seen around what lies upon it
             places, values = points(each)
             mean, deviation = (np.array([f(v) for v in values]) for f in (np.mean, np.std))
-            axes.plot(places, mean, label=each.method.replace("_", " "), **drawing.style(style))
-            axes.fill_between(places, mean - deviation, mean + deviation, color=colour, alpha=0.2)
+            axes.plot(places, mean, label=each.method.replace("_", " "), **look)
+            axes.fill_between(
+                places, mean - deviation, mean + deviation, color=look["color"], alpha=0.2
+            )
             axes.set_title(each.network, fontsize=drawing.SMALL)
             axes.set_xlabel(x)
             drawing.grid(axes)
