@@ -1,5 +1,6 @@
 """Experiments: absl-flag scripts over the library. Run them from the checkout."""
 
+import signal
 import sys
 import time
 import traceback
@@ -7,6 +8,10 @@ from types import TracebackType
 
 # Every script imports this package first: what `total_seconds` counts from.
 STARTED = time.perf_counter()
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Until `cli.flags.run`, Ctrl-C ends a script at once: extension modules lose it as they load.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shlex
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -278,6 +279,8 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
                 sys.exit(f"error: {_one_line(lacking)}")
             raise
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `experiments` left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The cyclic garbage collector would go through all that is imported again and again, and at
     # exit object by object.
     gc.set_threshold(100_000)

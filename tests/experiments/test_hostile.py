@@ -1,7 +1,10 @@
 """What the machine or its environment refuses: one line and a status in every script."""
 
 import os
+import signal
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +113,20 @@ REFUSED = {
     },
 }
 WITH_WORKDIR = ("train", "sweep", "compare_gradients", "benchmark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", REFUSED)
+def test_an_interrupt_while_a_script_is_imported_ends_it_at_once(start_module, script):
+    for loaded in ("_multiarray_umath", "libjax_common", "_jax"):  # as extensions come in
+        process = start_module(f"experiments.{script}", "/nope")
+        maps = Path(f"/proc/{process.pid}/maps")
+        while process.poll() is None and loaded not in maps.read_text():
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        refused = err.startswith("error: ") and len(err.splitlines()) == 1
+        assert (process.returncode, err) == (-signal.SIGINT, "") or refused, err
 
 
 @pytest.mark.slow
