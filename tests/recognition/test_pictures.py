@@ -140,7 +140,9 @@ def test_every_truncation_of_a_small_jpeg(seven):
         answers(read, content[:length])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [n if n < 2 else pytest.param(n, marks=pytest.mark.slow) for n in range(8)]
+)
 def test_random_crops_and_noise(seven, seed):
     rng = np.random.default_rng(seed)
     levels = np.tile(np.asarray(seven), (2, 3))
