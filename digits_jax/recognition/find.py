@@ -23,8 +23,8 @@ LONGEST = 1000
 MOST_PARTS = 500
 
 # Pieces are one digit where that gains so much likeness or, where they are narrower than two digits
-# beside each other, loses no more: of 2,966 pairs of MNIST's training images that nearly touch it
-# joins 9.
+# beside each other, loses no more. Of 0, 0.05 and 0.1 the one with the fewest errors on pairs of
+# MNIST's training images.
 GAIN = 0.1
 
 
