@@ -3,16 +3,34 @@
 The page holds all it shows and asks no other host for anything. Runs that differ only in their seed
 are drawn as one curve with their spread; the first of them is shown in detail.
 
+With --record=NAME the accuracies, of each run and of all of a setting together, are also put into
+experiments/records.
+
 usage: python -m experiments.report RUN [RUN ...] [--output=report.html] [--figures_dir=FOLDER]
 RUN is a folder that experiments.train has written, finished or not, or experiments.sweep.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
-from digits_jax import reports
+import jax
+import numpy as np
+
+from digits_jax import data, reports
+from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags
+from experiments.cli import flags, records
+
+HEADER = (
+    "n",
+    "test accuracy",
+    "least",
+    "greatest",
+    "all together",
+    "parameters of each",
+    "seconds of training each",
+)
 
 
 def check_outputs(page: Path, folder: Path | None) -> None:
@@ -31,6 +49,42 @@ def check_outputs(page: Path, folder: Path | None) -> None:
         raise ValueError(f"figures_dir={folder}: is not a folder")
 
 
+def record(name: str, runs: list[str]) -> Path:
+    """Puts on record what the runs of each setting reach, alone and as a committee."""
+    moved = flags.FLAGS.data_dir
+    blocks = []
+    for group in reading.group(reading.read_all(runs)):
+        run, members = group.runs[0], group.runs
+        splits = data.load(**run.config.data_settings | ({"data_dir": moved} if moved else {}))
+        together = reading.committee([m.model for m in members], splits.test)
+        accuracy, seconds = (
+            [m.summary[figure] for m in members] for figure in ("test_accuracy", "train_seconds")
+        )
+        spread = f" ± {np.std(accuracy, ddof=1):.2%}" if len(members) > 1 else ""
+        row = (
+            len(members),
+            f"{np.mean(accuracy):.2%}{spread}",
+            *(f"{extreme(accuracy):.2%}" for extreme in (min, max)),
+            f"{np.mean(together.correct):.2%}",
+            f"{run.summary['parameters']:,}",
+            f"{np.mean(seconds):.0f}",
+        )
+        of_seeds = ", ".join(str(m.config.seed) for m in members)
+        blocks += [
+            f"Seeds {of_seeds}. {records.settings(run.config)}",
+            records.table(HEADER, [row]),
+        ]
+    about = (
+        "Accuracy on the test images of each run by itself, mean ± standard deviation, and of all "
+        "together, by the mean of their probabilities; the time of training is what the runs say."
+    )
+    given = [*runs, *([f"--data_dir={moved}"] if moved else []), f"--record={name}"]
+    command = shlex.join(["python", "-m", "experiments.report", *given])
+    kind = jax.devices()[0].device_kind
+    where = records.provenance(command, None, kind)
+    return records.write(name, "\n\n".join([f"# {name}", where, about, *blocks]) + "\n", {})[0]
+
+
 def main(runs: list[str]) -> None:
     with flags.user_errors(ValueError, OSError):
         page = Path(flags.FLAGS.output).expanduser()
@@ -45,13 +99,17 @@ def main(runs: list[str]) -> None:
                 write_atomically(folder / f"{name}.png", png)
         content = report.html.encode()
         write_atomically(page, content)
+        recorded = flags.FLAGS.record and record(flags.FLAGS.record, runs)
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{page}: runs {len(runs)}, figures {len(report.figures)}, bytes {len(content):,}")
     if folder is not None:
         print(f"{folder}: {len(report.figures)} PNG files")
+    if recorded:
+        print(f"record {recorded}")
 
 
 if __name__ == "__main__":
     flags.define_report()
+    records.define_named()
     flags.run(main, arguments="RUN [RUN ...]")

@@ -30,7 +30,7 @@ from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.run import RESULTS_FILE, SWEEP_SUMMARY_FILE
-from experiments.cli import devices, flags, progress, start
+from experiments.cli import devices, flags, progress, records, start
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, figures, record, results, summary
 from experiments.sweeping.plan import FILES, SCRIPT, Plan, load, prepare
@@ -46,7 +46,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_integer("seeds", 10, "runs of each setting", lower_bound=1, **about)
     absl_flags.DEFINE_string("chunk", "auto", "runs on a device in one call", **about)
     devices.define_cpu_devices("CPU lanes; auto: one a core", "sweep")
-    record.define()
+    records.define_named()
 
 
 def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:

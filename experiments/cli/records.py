@@ -9,14 +9,16 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
 
+from digits_jax.config import Config
 from digits_jax.runs.files import write_atomically
-from experiments.cli import processor
+from experiments.cli import flags, processor
 
 FOLDER = Path(__file__).parents[1] / "records"
 PACKAGES = ("jax", "jaxlib", "numpy")
@@ -28,6 +30,31 @@ def define() -> None:
     """Defines the flag that puts what a script measures on record."""
     about = "also write the tables into experiments/records"
     absl_flags.DEFINE_bool("record", False, about, module_name="run")
+
+
+def define_named() -> None:
+    """Defines the flag that puts it on record under a name of its own."""
+    text = "also write the summary into experiments/records, as NAME.md"
+    absl_flags.DEFINE_string("record", None, text, module_name="run")
+    absl_flags.register_validator(  # type: ignore[no-untyped-call]
+        "record",
+        lambda name: name is None or re.fullmatch(r"[\w.-]+", name),
+        "expected a name, as in classic",
+    )
+
+
+def settings(config: Config, varied: Sequence[str] = ()) -> str:
+    """What runs have in common and the classic run has not, as its flags."""
+    usual = flags.config_flags(Config()).splitlines()
+    own = [
+        line
+        for line in flags.config_flags(config).splitlines()
+        if line not in usual
+        and not line.startswith(tuple(f"--{name}=" for name in ("seed", *varied)))
+    ]
+    if not own:
+        return f"All {'other ' if varied else ''}settings are those of the classic run."
+    return f"Settings that are not those of the classic run: `{' '.join(own)}`."
 
 
 def provenance(

@@ -1,15 +1,12 @@
 """A sweep on record: its command, its settings, and what each setting comes to over the seeds."""
 
-import dataclasses
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-from absl import flags as absl_flags
 
 from digits_jax.config import Config
 from experiments import STARTED
@@ -17,17 +14,6 @@ from experiments.cli import flags, records
 from experiments.cli.flags import FLAGS
 
 HEADER = ("n", "test accuracy", "least", "greatest", "validation accuracy", "seconds a run")
-
-
-def define() -> None:
-    """Defines the flag that puts a sweep on record, under a name of its own."""
-    text = "also write the summary into experiments/records, as NAME.md"
-    absl_flags.DEFINE_string("record", None, text, module_name="run")
-    absl_flags.register_validator(  # type: ignore[no-untyped-call]
-        "record",
-        lambda name: name is None or re.fullmatch(r"[\w.-]+", name),
-        "expected a name, as in classic",
-    )
 
 
 def markdown(
@@ -54,7 +40,7 @@ def markdown(
     about = (
         "Accuracy after the last epoch, mean ± standard deviation over the seeds "
         f"{config.seed} to {last}; the time of a run is that of all over their number, without "
-        f"compilation. {_settings(config, varied)}"
+        f"compilation. {records.settings(config, varied)}"
     )
     lines = [
         [
@@ -106,17 +92,3 @@ def _accuracy(entry: Mapping[str, Any], split: str) -> str:
     if math.isnan(mean):
         return "none"
     return f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} %"
-
-
-def _settings(config: Config, varied: Sequence[str]) -> str:
-    """What the runs have in common and the classic run has not."""
-    classic = Config()
-    own = [
-        FLAGS[field.name].serialize()
-        for field in dataclasses.fields(Config)
-        if field.name not in (*varied, "seed")
-        and getattr(config, field.name) != getattr(classic, field.name)
-    ]
-    if not own:
-        return f"All {'other ' if varied else ''}settings are those of the classic run."
-    return f"Settings that are not those of the classic run: `{' '.join(own)}`."

@@ -1,5 +1,6 @@
 """Records: the command that stands in one makes it again."""
 
+import json
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -69,3 +71,19 @@ def test_that_of_scaling(recorded):
     first = recorded("scaling", *words, "--train_size=400", "--record")
     assert [row[0] for row in table(first)[2:]] == ["| 1", "| 2"]
     assert table(recorded("scaling", *command(first), "--record")) == table(first)
+
+
+def test_that_of_runs_alone_and_together(
+    recorded, tmp_path, train_run, write_idx_folder, tiny_split
+):
+    folder = write_idx_folder(tmp_path / "data", tiny_split(60), tiny_split(12, seed=1))
+    size = {"data_dir": str(folder), "train_size": 40, "validation_size": 20}
+    runs = [train_run(tmp_path / f"{n}", **size, epochs=2, hidden=("4",), seed=n) for n in (3, 5)]
+    first = recorded("pair", "experiments.report", *map(str, runs), "--record=pair")
+    found = [json.loads((run / "summary.json").read_text())["test_accuracy"] for run in runs]
+    assert "Seeds 3, 5. Settings that are not those of the classic run: `--data_dir=" in first
+    (row,) = table(first)[2:]
+    assert row[0] == "| 2"
+    assert row[1].startswith(f"{np.mean(found):.2%} ± ")
+    assert row[2:4] == [f"{min(found):.2%}", f"{max(found):.2%}"]
+    assert recorded("pair", *command(first)).split("\n\n")[2:] == first.split("\n\n")[2:]
