@@ -318,8 +318,8 @@ def make_page(monkeypatch):
     """What the command does once its flags are parsed."""
 
     def make(run, output):
-        outputs = types.SimpleNamespace(output=str(output), figures_dir=None, data_dir=None)
-        monkeypatch.setattr(report.flags, "FLAGS", outputs)
+        given = {"output": str(output), "figures_dir": None, "data_dir": None, "record": None}
+        monkeypatch.setattr(report.flags, "FLAGS", types.SimpleNamespace(**given))
         report.main([str(run)])
 
     return make
