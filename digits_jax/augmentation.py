@@ -50,10 +50,22 @@ class Distortions(NamedTuple):
     thickness: Any
 
 
-def distortions(numbers: Hyperparameters) -> Distortions | None:
-    """The distortions of a run, `None` where it has none."""
+def distortions(numbers: Hyperparameters, left: Any = 1.0) -> Distortions | None:
+    """The distortions of a run, `None` where it has none.
+
+    Over the last `fade` of a run they shrink to none, so that it ends with images as they are (He
+    et al., Data augmentation revisited, 2019, change over at once).
+
+    Args:
+        numbers: of the run.
+        left: what is left of the run, a share of its updates: more than 0.
+    """
     found = Distortions(*(getattr(numbers, name) for name in Distortions._fields))
-    return None if all(term is None for term in found) else found
+    if all(term is None for term in found):
+        return None
+    if numbers.fade is None:
+        return found
+    return jax.tree.map(lambda most: most * jnp.minimum(left / numbers.fade, 1), found)
 
 
 def distort(

@@ -105,7 +105,7 @@ class Config:
     weight_decay: float = _setting(
         0.0,
         "training",
-        "decay of weights, not biases; decoupled in adamw and lion, else L2",
+        "decay of weights, not biases; decoupled in adamw, lion and muon, else L2",
         minimum=0.0,
         traced=True,
         neutral=0.0,
@@ -168,6 +168,15 @@ class Config:
     shift: float = _distortion("shift down and to the side", "pixels")
     elastic: float = _distortion("standard deviation of a smooth random field", "pixels")
     thickness: float = _distortion("change of strokes", "about a pixel on each side", maximum=1.0)
+    fade: float = _setting(
+        0.0,
+        "augmentation",
+        "share of the run, its end, over which distortions shrink to none",
+        minimum=0.0,
+        maximum=1.0,
+        traced=True,
+        neutral=0.0,
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, tuple):  # ("30",) is (30,)

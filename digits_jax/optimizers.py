@@ -75,6 +75,20 @@ def _decoupled(make: Callable[..., optax.GradientTransformation]) -> MakeOptimiz
     return optimizer
 
 
+def muon(
+    learning_rate: LearningRate, weight_decay: Number, mask: Callable[[Any], Any]
+) -> optax.GradientTransformation:
+    """A step along the momentum of each matrix with its singular values made nearly equal.
+
+    Newton and Schulz's iteration makes them so without a decomposition (Jordan et al., Muon, 2024).
+    Its elements are as large, on average, as Adam's tend to be (Liu et al., Muon is scalable for
+    LLM training, 2025, section 2.2); Adam with Nesterov's momentum moves the biases.
+    """
+    return optax.contrib.muon(
+        learning_rate, weight_decay=weight_decay, weight_decay_mask=mask, consistent_rms=0.2
+    )
+
+
 OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": _coupled(lambda learning_rate, momentum: optax.sgd(learning_rate)),
     "momentum": _coupled(lambda learning_rate, momentum: optax.sgd(learning_rate, momentum)),
@@ -84,6 +98,7 @@ OPTIMIZERS: dict[str, MakeOptimizer] = {
     "adam": _coupled(lambda learning_rate, momentum: optax.adam(learning_rate)),
     "adamw": _decoupled(optax.adamw),
     "lion": _decoupled(optax.lion),
+    "muon": _decoupled(muon),
 }
 
 
@@ -100,7 +115,7 @@ def make_optimizer(
         name: a key of `OPTIMIZERS`.
         learning_rate: a number or a schedule over updates.
         momentum: decay of the running sum of gradients, for `momentum` and `nesterov`.
-        weight_decay: an L2 penalty in all but `adamw` and `lion`, where it is decoupled.
+        weight_decay: an L2 penalty in all but `adamw`, `lion` and `muon`, where it is decoupled.
         clip_norm: the largest norm that all gradients together may have.
     """
     optimizer = OPTIMIZERS[name](learning_rate, momentum, weight_decay)

@@ -206,7 +206,8 @@ def make_training(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
         images = scale_pixels(batch.images, dtype_of(state.params))
-        if (amounts := distortions(hyperparameters)) is not None:
+        left = (config.total_steps - state.step) / config.total_steps
+        if (amounts := distortions(hyperparameters, left)) is not None:
             key = jax.random.fold_in(jax.random.fold_in(state.key, DISTORT), state.step)
             images = distort(key, images, amounts)
         value_and_grad = gradient(hyperparameters, state.step)

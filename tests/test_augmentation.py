@@ -33,6 +33,14 @@ def test_without_amounts_nothing_changes(digits):
         np.testing.assert_allclose(distort(jax.random.key(0), digits, amounts), digits, atol=1e-6)
 
 
+def test_distortions_fade_to_none_over_the_end_of_a_run():
+    numbers = hyperparameters(Config(rotate=10.0, shift=2.0, fade=0.4))
+    for left, factor in ((1.0, 1.0), (0.4, 1.0), (0.2, 0.5), (0.001, 0.0025)):
+        found = distortions(numbers, left)
+        assert found.scale is None
+        assert (found.rotate, found.shift) == pytest.approx((10 * factor, 2 * factor))
+
+
 def test_a_rotation_turns_about_the_centre():
     """A bar from the centre to the right: where it ends tells the angle."""
     image = np.zeros((1, 41, 41), np.float32)

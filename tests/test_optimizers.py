@@ -57,6 +57,25 @@ def test_adam_and_lion_start_with_the_sign_of_the_gradient():
         assert_close(update, jax.tree.map(lambda sign: -RATE * sign, signs()))
 
 
+def test_muon_turns_as_the_gradient_does_and_stretches_every_way_alike():
+    rng = np.random.default_rng(0)
+    for shape in ((8, 20), (20, 8)):
+        left, _, right = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+        gradient = (left * np.geomspace(1, 0.1, 8)) @ right
+        params = Affine(jnp.zeros(shape), jnp.zeros(shape[0]))
+        grads = Affine(jnp.asarray(gradient, jnp.float32), jnp.ones(shape[0]))
+        optimizer = make_optimizer("muon", RATE)
+        update, _ = optimizer.update(grads, optimizer.init(params), params)
+        stretched = left.T @ np.asarray(update.weights, np.float64) @ right.T
+        lengths = -np.diag(stretched) / (RATE * 0.2 * np.sqrt(20))
+        assert lengths.min() > 0.6
+        assert lengths.max() < 1.3
+        assert np.abs(stretched - np.diag(np.diag(stretched))).max() < 1e-4 * RATE
+        biases = optax.nadam(RATE)
+        expected, _ = biases.update(grads.biases, biases.init(params.biases))
+        np.testing.assert_allclose(update.biases, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
 def test_coupled_weight_decay_adds_to_the_gradient_of_weights_alone(name):
     plain, decayed = (
@@ -70,7 +89,7 @@ def test_coupled_weight_decay_adds_to_the_gradient_of_weights_alone(name):
     )
 
 
-@pytest.mark.parametrize("name", ["adamw", "lion"])
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
 def test_decoupled_weight_decay_stands_beside_the_update(name):
     plain, decayed = (
         updates(make_optimizer(name, RATE, weight_decay=decay)) for decay in (None, 0.01)

@@ -251,10 +251,17 @@ def test_the_accuracy_of_a_step_costs_no_second_forward_pass():
 
 @pytest.mark.parametrize(
     ("optimizer", "gradients"),
-    [("sgd", "autodiff"), ("nesterov", "manual"), ("adamw", "autodiff"), ("lion", "manual")],
+    [
+        ("sgd", "autodiff"),
+        ("nesterov", "manual"),
+        ("adamw", "autodiff"),
+        ("lion", "manual"),
+        ("muon", "autodiff"),
+    ],
 )
 def test_every_optimizer_learns(digits, optimizer, gradients):
-    rate = {"sgd": 3.0, "nesterov": 0.5, "adamw": 0.05, "lion": 0.01}[optimizer]
+    rates = {"sgd": 3.0, "nesterov": 0.5, "adamw": 0.05, "lion": 0.01, "muon": 0.05}
+    rate = rates[optimizer]
     config = dataclasses.replace(
         SMALL,
         optimizer=optimizer,

@@ -182,6 +182,7 @@ def test_a_killed_convolutional_run_distorts_and_averages_as_an_unbroken_one(
 ):
     network = ("--hidden=conv6/2,max2,20", "--activation=relu", "--batch_size=30", "--epochs=100")
     numbers = ("--average=0.99", "--rotate=10", "--elastic=0.5", "--thickness=0.3")
+    numbers += ("--fade=0.9", "--optimizer=muon", "--learning_rate=0.01")
     numbers += ("--judge=best", "--patience=99", f"--gradients={gradients}")
     flags = (*flags, *network, *numbers)
     finish(start(*flags, "--checkpoint_seconds=0", f"--workdir={tmp_path / 'unbroken'}"))

@@ -115,6 +115,7 @@ def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, sett
 def test_each_shard_distorts_its_images_by_numbers_of_its_own(splits):
     """By a key that shard, purpose and step are folded into: gradient descent, step by step."""
     amounts = {"rotate": 20.0, "shift": 1.0, "elastic": 0.5, "thickness": 0.5}
+    amounts["fade"] = 0.5
     config = dataclasses.replace(CONFIG, shards=2, epochs=1, **amounts)
     _, state = train_on_devices(config, splits.train)
     training = make_training(dataclasses.replace(config, shards=1), (5, 7), 3)
@@ -128,7 +129,7 @@ def test_each_shard_distorts_its_images_by_numbers_of_its_own(splits):
             distort(
                 jax.random.fold_in(jax.random.fold_in(k, DISTORT), step),
                 jnp.asarray(splits.train.images[part], jnp.float32) / 255,
-                distortions(hyperparameters(config)),
+                distortions(hyperparameters(config), (3 - step) / 3),
             )
             for k, part in zip(keys, parts, strict=True)
         ]

@@ -78,7 +78,7 @@ def test_a_run_in_a_sweep_is_the_run_alone(splits, vectorised, common):
     """Also where one uses terms that the other does not: there they change nothing."""
     base = dataclasses.replace(CONFIG, **common)
     other = {"weight_decay": 1e-2, "clip_norm": 0.1, "label_smoothing": 0.1, "seed": 5}
-    distorted = {"rotate": 10.0, "shift": 1.0, "thickness": 0.5, "average": 0.9}
+    distorted = {"rotate": 10.0, "shift": 1.0, "thickness": 0.5, "fade": 0.5, "average": 0.9}
     configs = [base, dataclasses.replace(base, learning_rate=0.3, **other, **distorted)]
     program = sweeps.make_sweep(base, splits, make_mesh(sweeps.LANES, 2), vectorised)
     outcome = program(sweeps.stack(configs), np.array([1, 1]), tuple(splits)[:3])
