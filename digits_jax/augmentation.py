@@ -65,7 +65,8 @@ def distortions(numbers: Hyperparameters, left: Any = 1.0) -> Distortions | None
         return None
     if numbers.fade is None:
         return found
-    return jax.tree.map(lambda most: most * jnp.minimum(left / numbers.fade, 1), found)
+    share = jnp.minimum(left / numbers.fade, 1)
+    return Distortions(*(None if most is None else share * most for most in found))
 
 
 def distort(

@@ -10,7 +10,9 @@ usage: python -m experiments.report RUN [RUN ...] [--output=report.html] [--figu
 RUN is a folder that experiments.train has written, finished or not, or experiments.sweep.
 """
 
+import math
 import shlex
+import statistics
 import sys
 from pathlib import Path
 
@@ -60,12 +62,12 @@ def record(name: str, runs: list[str]) -> Path:
         accuracy, seconds = (
             [m.summary[figure] for m in members] for figure in ("test_accuracy", "train_seconds")
         )
-        spread = f" ± {np.std(accuracy, ddof=1):.2%}" if len(members) > 1 else ""
+        deviation = statistics.stdev(accuracy) if len(members) > 1 else math.nan
         row = (
             len(members),
-            f"{np.mean(accuracy):.2%}{spread}",
-            *(f"{extreme(accuracy):.2%}" for extreme in (min, max)),
-            f"{np.mean(together.correct):.2%}",
+            records.accuracy(np.mean(accuracy), deviation),
+            *(records.accuracy(extreme(accuracy)) for extreme in (min, max)),
+            records.accuracy(np.mean(together.correct)),
             f"{run.summary['parameters']:,}",
             f"{np.mean(seconds):.0f}",
         )

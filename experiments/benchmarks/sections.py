@@ -1,5 +1,6 @@
 """What is measured: trainings beside their peers, whole processes, growth."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -91,10 +92,9 @@ def _fastest(name: str, found: Sequence[Measurement]) -> Iterator[Measurement]:
 
 def processes(of: Trainings, rounds: int) -> Iterator[Measurement]:
     """Time, memory, accuracy of the default run, and where the time of ours goes."""
-    with workers.started() as pool, tempfile.TemporaryDirectory() as folder:
-        run = partial(pool("launcher").prepare(f"{HERE}.launcher"), "run")
+    with _launcher() as (run, folder):
         competitors: dict[tuple[str, Any], Any] = {
-            (name, cache): partial(_our_process, run, Path(folder), of_ours, cache == WARM)
+            (name, cache): partial(_our_process, run, folder, of_ours, cache == WARM)
             for name, of_ours in COMMANDS.items()
             for cache in (COLD, WARM)
         }
@@ -110,20 +110,23 @@ def recipes(
     rounds: int, where: Path = workers.ROOT / "experiments/recipes"
 ) -> Iterator[Measurement]:
     """The same of every recipe in a folder, with an empty compilation cache."""
-    with workers.started() as pool, tempfile.TemporaryDirectory() as folder:
-        run = partial(pool("launcher").prepare(f"{HERE}.launcher"), "run")
+    with _launcher() as (run, folder):
         competitors: dict[tuple[str, Any], Any] = {
-            (path.stem, COLD): partial(
-                _our_process, run, Path(folder), [f"--flagfile={path}"], warm=False
-            )
+            (path.stem, COLD): partial(_our_process, run, folder, [f"--flagfile={path}"], False)
             for path in sorted(where.glob("*.flags"))
         }
         yield from take_turns(RECIPES, TIME, competitors, rounds)
 
 
+@contextlib.contextmanager
+def _launcher() -> Iterator[tuple[Any, Path]]:
+    """What runs a command in a process of its own, and a folder for what the process writes."""
+    with workers.started() as pool, tempfile.TemporaryDirectory() as folder:
+        yield partial(pool("launcher").prepare(f"{HERE}.launcher"), "run"), Path(folder)
+
+
 def _our_process(run: Any, folder: Path, of_ours: Sequence[str], warm: bool) -> Turn:
     """What starts a run with an empty compilation cache, or with one that an earlier one filled."""
-
     filled = tempfile.mkdtemp(dir=folder)
 
     def turn() -> dict[str, float]:

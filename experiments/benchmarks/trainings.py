@@ -116,7 +116,8 @@ CONVOLUTIONAL = {
     "optimizer": "adamw",
     "learning_rate": 0.003,
 }
-# The network of recipes/cnn.flags, without its distortions, average, smoothing and schedule.
+# The network of recipes/cnn.flags with an optimizer that PyTorch has too, and without distortions,
+# average, smoothing, decay and schedule.
 CNN_BATCH_SIZE = 64
 CNN = Trainings(
     "cnn",

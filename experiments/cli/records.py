@@ -7,6 +7,7 @@ A script that measures writes its tables into its folder; with `--record` also i
 import contextlib
 import datetime
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -105,6 +106,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def accuracy(mean: float, deviation: float = math.nan) -> str:
+    """A share in per cent, ± its standard deviation where there is one; none where it is none."""
+    if math.isnan(mean):
+        return "none"
+    spread = "" if math.isnan(deviation) else f" ± {100 * deviation:.2f}"
+    return f"{100 * mean:.2f}{spread} %"
 
 
 def duration(seconds: float) -> str:

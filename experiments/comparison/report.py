@@ -86,10 +86,12 @@ def at(place: Place) -> list[Any]:
 
 
 def exactness_section(tables: Tables) -> list[str]:
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, dict[str, list[str]]] = {}
     for row in tables.left_out:
-        where = f"{row.place.network}, batch {row.place.batch_size}: {row.reason}"
-        reasons.setdefault(f"{row.method} {row.dtype}", []).append(where)
+        where = f"{row.place.network}, batch {row.place.batch_size}"
+        of = reasons.setdefault(f"{row.method} {row.dtype}", {})
+        of.setdefault(row.reason, []).append(where)
+    places = {row.place for row in tables.exactness} | {row.place for row in tables.left_out}
     return [
         "Largest difference of an element from `autodiff` in float64 over the largest element of "
         "its array. Parameters and pixels are rounded to bfloat16 first, so that every type "
@@ -101,7 +103,15 @@ def exactness_section(tables: Tables) -> list[str]:
             lambda row: row.method,
             lambda row: f"{row.relative:.1e}",
         ),
-        "\n".join(f"- {name} left out. {'; '.join(where)}." for name, where in reasons.items()),
+        "\n".join(
+            f"- {name} left out. "
+            + "; ".join(
+                f"{'everywhere' if len(where) == len(places) else ', '.join(where)}: {reason}"
+                for reason, where in of.items()
+            )
+            + "."
+            for name, of in reasons.items()
+        ),
     ]
 
 

@@ -1,6 +1,5 @@
 """A sweep on record: its command, its settings, and what each setting comes to over the seeds."""
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -42,13 +41,17 @@ def markdown(
         f"{config.seed} to {last}; the time of a run is that of all over their number, without "
         f"compilation. {records.settings(config, varied)}"
     )
+
+    def spread(entry: Mapping[str, Any], split: str) -> str:
+        return records.accuracy(*(entry[f"{split}_accuracy_{name}"] for name in ("mean", "std")))
+
     lines = [
         [
             *(entry[field] for field in varied),
             entry["n"],
-            _accuracy(entry, "test"),
-            *(f"{100 * entry[f'test_accuracy_{extreme}']:.2f} %" for extreme in ("min", "max")),
-            _accuracy(entry, "validation"),
+            spread(entry, "test"),
+            *(records.accuracy(entry[f"test_accuracy_{extreme}"]) for extreme in ("min", "max")),
+            spread(entry, "validation"),
             f"{entry['seconds']:.3g}",
         ]
         for entry in table
@@ -85,10 +88,3 @@ def write(
     pictures = {file.removesuffix(".png"): png for file, png in figures.items()}
     text = markdown(name, table, varied, flags.config(), FLAGS.seeds, where, pictures)
     return records.write(name, text, pictures)[0]
-
-
-def _accuracy(entry: Mapping[str, Any], split: str) -> str:
-    mean, std = (100 * entry[f"{split}_accuracy_{name}"] for name in ("mean", "std"))
-    if math.isnan(mean):
-        return "none"
-    return f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} %"

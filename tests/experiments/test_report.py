@@ -164,11 +164,11 @@ def test_the_sections_of_one_run(one):
 
 def test_a_run_with_distortions_shows_them(folder, train_run, shapes):
     settings = {"data_dir": str(shapes), "train_size": 45, "validation_size": 15, "hidden": ("8",)}
-    train_run(folder / "distorted", **settings, epochs=1, rotate=20.0, shift=0.5)
+    train_run(folder / "distorted", **settings, epochs=1, rotate=20.0, shift=0.5, fade=0.25)
     report = reports.make([folder / "distorted"])
     page = Page(report.html)
     assert page.headings[-1] == "Distorted images"
-    assert "rotate 20, shift 0.5." in page.text
+    assert "rotate 20, shift 0.5, less and less over the last 25% of the run." in page.text
     assert "distorted-distorted" in report.figures
 
 
