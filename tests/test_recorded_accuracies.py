@@ -52,3 +52,8 @@ def test_the_full_recipe(test_accuracies):
 def test_the_cross_entropy_recipe(test_accuracies):
     accuracies = test_accuracies(range(5), "--flagfile=experiments/recipes/cross_entropy.flags")
     assert statistics.mean(accuracies) >= 95.0
+
+
+def test_the_fast_recipe(test_accuracies):
+    accuracies = test_accuracies(range(2), "--flagfile=experiments/recipes/fast.flags")
+    assert statistics.mean(accuracies) >= 99.2
