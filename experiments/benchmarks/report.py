@@ -126,8 +126,8 @@ def pages(found: Found) -> dict[str, list[tuple[str, Cells]]]:
         ],
         "6. The recipes": [
             (
-                "Each `python -m experiments.train --flagfile=experiments/recipes/NAME.flags` from "
-                f"the shell to the printed test accuracy (in %, seed 0), as in 3., n={n}:",
+                "Each given to `python -m experiments.train` as `--flagfile`, from the shell to "
+                f"the printed test accuracy (in %, seed 0), as in 3., n={n}:",
                 whole(found, RECIPES),
             ),
         ],
