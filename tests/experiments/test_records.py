@@ -84,6 +84,6 @@ def test_that_of_runs_alone_and_together(
     assert "Seeds 3, 5. Settings that are not those of the classic run: `--data_dir=" in first
     (row,) = table(first)[2:]
     assert row[0] == "| 2"
-    assert row[1].startswith(f"{np.mean(found):.2%} ± ")
-    assert row[2:4] == [f"{min(found):.2%}", f"{max(found):.2%}"]
+    assert row[1].startswith(f"{100 * np.mean(found):.2f} ± ")
+    assert row[2:4] == [f"{100 * extreme(found):.2f} %" for extreme in (min, max)]
     assert recorded("pair", *command(first)).split("\n\n")[2:] == first.split("\n\n")[2:]
