@@ -10,9 +10,7 @@ usage: python -m experiments.report RUN [RUN ...] [--output=report.html] [--figu
 RUN is a folder that experiments.train has written, finished or not, or experiments.sweep.
 """
 
-import math
 import shlex
-import statistics
 import sys
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from digits_jax import data, reports
 from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
 from experiments.cli import flags, records
+from experiments.sweeping.summary import describe
 
 HEADER = (
     "n",
@@ -62,11 +61,11 @@ def record(name: str, runs: list[str]) -> Path:
         accuracy, seconds = (
             [m.summary[figure] for m in members] for figure in ("test_accuracy", "train_seconds")
         )
-        deviation = statistics.stdev(accuracy) if len(members) > 1 else math.nan
+        over_seeds = describe(accuracy)
         row = (
             len(members),
-            records.accuracy(np.mean(accuracy), deviation),
-            *(records.accuracy(extreme(accuracy)) for extreme in (min, max)),
+            records.accuracy(over_seeds["mean"], over_seeds["std"]),
+            *(records.accuracy(over_seeds[extreme]) for extreme in ("min", "max")),
             records.accuracy(np.mean(together.correct)),
             f"{run.summary['parameters']:,}",
             f"{np.mean(seconds):.0f}",

@@ -210,12 +210,13 @@ def _distorted(run: Run, splits: Splits) -> list[Element]:
     key = jax.random.key(run.config.seed)
     drawn = [distort(jax.random.fold_in(key, time), images, amounts) for time in range(TIMES)]
     terms = {term: getattr(run.config, term) for term in Distortions._fields}
-    fade = run.config.fade
-    course = f" over the last {fade:.0%} of the run" if fade < 1 else ""
+    words = [f"{term} {value:g}" for term, value in terms.items() if value]
+    if fade := run.config.fade:
+        end = f" over the last {fade:.0%} of the run" if fade < 1 else ""
+        words.append(f"less and less{end}")
     caption = (
         f"Left, {len(images)} training images; beside them as training distorts them, anew in "
-        f"every step: {', '.join(f'{term} {value:g}' for term, value in terms.items() if value)}"
-        f"{f', less and less{course}' if fade else ''}."
+        f"every step: {', '.join(words)}."
     )
     shown = picture(
         f"{run.name}-distorted",

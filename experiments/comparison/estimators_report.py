@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from digits_jax.reports import drawing
-from experiments.cli.records import duration, table
+from experiments.cli.records import accuracy, duration, table
 from experiments.comparison.estimators import Found
 from experiments.comparison.figures import in_few_colours
 
@@ -42,15 +42,14 @@ FIGURES = {
 }
 
 
-def spread(values: Any, digits: int) -> str:
-    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
-
-
 def figures(each: Found) -> list[str]:
     """Test accuracy, the angle at first and that in the last epoch, as text."""
     looks = each.angles.shape[1] // each.validation.shape[1]
     angles = each.angles[:, 0], each.angles[:, -looks:]
-    return [f"{spread(100 * each.test, 2)} %", *(f"{spread(angle, 1)}°" for angle in angles)]
+    return [
+        accuracy(np.mean(each.test), np.std(each.test, ddof=1)),
+        *(f"{np.mean(angle):.1f} ± {np.std(angle, ddof=1):.1f}°" for angle in angles),
+    ]
 
 
 def answer(found: Sequence[Found]) -> list[str]:

@@ -92,6 +92,11 @@ def exactness_section(tables: Tables) -> list[str]:
         of = reasons.setdefault(f"{row.method} {row.dtype}", {})
         of.setdefault(row.reason, []).append(where)
     places = {row.place for row in tables.exactness} | {row.place for row in tables.left_out}
+    left_out = []
+    for name, of in reasons.items():
+        wheres = ["everywhere" if len(w) == len(places) else ", ".join(w) for w in of.values()]
+        why = (f"{where}: {reason}" for where, reason in zip(wheres, of, strict=True))
+        left_out.append(f"- {name} left out. {'; '.join(why)}.")
     return [
         "Largest difference of an element from `autodiff` in float64 over the largest element of "
         "its array. Parameters and pixels are rounded to bfloat16 first, so that every type "
@@ -103,15 +108,7 @@ def exactness_section(tables: Tables) -> list[str]:
             lambda row: row.method,
             lambda row: f"{row.relative:.1e}",
         ),
-        "\n".join(
-            f"- {name} left out. "
-            + "; ".join(
-                f"{'everywhere' if len(where) == len(places) else ', '.join(where)}: {reason}"
-                for reason, where in of.items()
-            )
-            + "."
-            for name, of in reasons.items()
-        ),
+        "\n".join(left_out),
     ]
 
 

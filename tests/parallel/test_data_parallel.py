@@ -114,8 +114,7 @@ def test_losses_are_those_of_the_same_batches_on_one_device(splits, shards, sett
 
 def test_each_shard_distorts_its_images_by_numbers_of_its_own(splits):
     """By a key that shard, purpose and step are folded into: gradient descent, step by step."""
-    amounts = {"rotate": 20.0, "shift": 1.0, "elastic": 0.5, "thickness": 0.5}
-    amounts["fade"] = 0.5
+    amounts = {"rotate": 20.0, "shift": 1.0, "elastic": 0.5, "thickness": 0.5, "fade": 0.5}
     config = dataclasses.replace(CONFIG, shards=2, epochs=1, **amounts)
     _, state = train_on_devices(config, splits.train)
     training = make_training(dataclasses.replace(config, shards=1), (5, 7), 3)
