@@ -1,10 +1,12 @@
-"""Config: the one list of what a run depends on."""
+"""Config: the one list of what the result of a run depends on."""
 
 import dataclasses
 import math
 import numbers
 import re
 from collections import ChainMap, namedtuple
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,31 +19,43 @@ from digits_jax.losses import LOSSES
 from digits_jax.models import INITIALIZERS
 from digits_jax.optimizers import OPTIMIZERS, SCHEDULES
 
-# What a value of each type has to be, and how that is said.
+# What a value of each type must be, and how a message says so.
 TYPES: dict[Any, tuple[Any, str]] = {
-    int: (numbers.Integral, "a whole number"),
+    int: (numbers.Integral, "an integer"),
     float: (numbers.Real, "a number"),
-    str: (str, "a text"),
-    str | None: ((str, type(None)), "a text, or None"),
+    str: (str, "a string"),
+    str | None: ((str, type(None)), "a string or None"),
+    tuple[str | int, ...]: (tuple, "a tuple"),
 }
-
 JUDGES = ("auto", "last", "average", "best")
+WAYS: ChainMap[str, Any] = ChainMap(
+    ESTIMATORS, GRADIENTS
+)  # listed from the last: exact gradients first
+MOST_STEPS = 2**31 - 1  # what a 32-bit counter holds
+LARGEST = float(np.finfo(np.float32).max)
 
 
-def _setting(default: Any, group: str, text: str, **about: Any) -> Any:
-    """A field with what a flag needs to know: `choices`, or the bounds `minimum` and `maximum`.
+def _setting(
+    group: str,
+    default: Any,
+    text: str,
+    minimum: int | float = -math.inf,
+    maximum: int | float = math.inf,
+    **about: Any,
+) -> Any:
+    """A field of Config, with everything that its flag needs: the group, the help, the bounds.
 
-    With `traced`, it is only a number inside the compiled program, a field of `Hyperparameters`.
-    `neutral` is then what the term does nothing at; without it the program always has the term, and
-    with it only where the setting is not 0.
+    Two more say how it reaches the compiled program. With `traced=True` it is an argument of the
+    program, a field of `Hyperparameters`; otherwise another value is another program. `neutral` is
+    the value at which a traced term has no effect: the term is left out where the setting is 0.
     """
-    return dataclasses.field(default=default, metadata={"group": group, "help": text, **about})
+    about |= {"group": group, "help": text, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=about)
 
 
-def _distortion(what: str, unit: str, **about: Any) -> Any:
-    """The most by which training images are distorted, to both sides of none."""
-    text = f"largest {what}, in {unit}"
-    return _setting(0.0, "augmentation", text, minimum=0.0, traced=True, neutral=0.0, **about)
+_data, _network = partial(_setting, "data"), partial(_setting, "network")
+_training, _number = partial(_setting, "training"), partial(_setting, "training", traced=True)
+_distortion = partial(_setting, "augmentation", 0.0, minimum=0.0, traced=True, neutral=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,188 +63,120 @@ class Config:
     """Everything the result of a run depends on. The defaults are the classic run.
 
     Raises:
-        ValueError: in one line, where a value is out of range or two values cannot go together.
+        ValueError: in one line, where a value is out of range or two values contradict each other.
     """
 
-    dataset: str = _setting("mnist", "data", "mnist, or tfds:NAME for a set of TensorFlow Datasets")
-    data_dir: str | None = _setting(
-        None,
-        "data",
-        "folder of IDX files, .npy files or class folders; or of TFDS",
-    )
-    train_size: int = _setting(
-        10_000,
-        "data",
-        "training images, from the front of the file; all: what is left",
-        minimum=1,
-    )
-    validation_size: int = _setting(
-        10_000, "data", "validation images, from its end; 0: none", minimum=0
-    )
+    dataset: str = _data("mnist", "mnist, or tfds:NAME for a data set of TensorFlow Datasets")
+    data_dir: str | None = _data(None, "folder of IDX files, .npy files, class folders or TFDS")
+    train_size: int = _data(10_000, "training images, from the start of the file; or all", 1)
+    validation_size: int = _data(10_000, "validation images, from the end of the file", 0)
 
-    hidden: tuple[str | int, ...] = _setting(
-        ("30",), "network", f"hidden layers, each one of {layers.GRAMMAR}"
-    )
-    activation: str = _setting(
-        "sigmoid", "network", "activation of the hidden layers", choices=ACTIVATIONS
-    )
-    init: str = _setting(
-        "lecun_normal", "network", "how initial parameters are drawn", choices=INITIALIZERS
-    )
-    init_scale: float = _setting(
-        1.0, "network", "factor on every initial parameter", minimum=0.0, traced=True
-    )
+    hidden: tuple[str | int, ...] = _network(("30",), f"hidden layers, in order: {layers.GRAMMAR}")
+    activation: str = _network("sigmoid", "activation of the hidden layers", choices=ACTIVATIONS)
+    init: str = _network("lecun_normal", "initialisation of the weights", choices=INITIALIZERS)
+    init_scale: float = _network(1.0, "factor on all initial parameters", 0.0, traced=True)
 
-    loss: str = _setting("quadratic", "training", "loss", choices=LOSSES)
-    gradients: str = _setting(
-        "autodiff",
-        "training",
-        "how gradients are made",
-        choices=ChainMap(ESTIMATORS, GRADIENTS),  # it begins with the last
+    loss: str = _training("quadratic", "loss function", choices=LOSSES)
+    gradients: str = _training("autodiff", "how gradients are computed", choices=WAYS)
+    directions: int = _training(1, "random directions a step for forward_gradient, evolution", 1)
+    optimizer: str = _training("sgd", "optimizer", choices=OPTIMIZERS)
+    learning_rate: float = _number(3.0, "peak learning rate", 0.0)
+    schedule: str = _training("constant", "learning rate schedule", choices=SCHEDULES)
+    warmup_epochs: float = _training(1.0, "epochs of linear warm-up in warmup_cosine", 0.0)
+    momentum: float = _number(0.9, "momentum of the optimizers momentum and nesterov", 0.0, 1.0)
+    weight_decay: float = _number(
+        0.0, "decay of weights, not biases; adamw, lion, muon decouple it", 0.0, neutral=0.0
     )
-    directions: int = _setting(
-        1, "training", "random directions a step of forward_gradient and evolution", minimum=1
+    label_smoothing: float = _number(
+        0.0, "share of each label that is spread evenly over all classes", 0.0, 1.0, neutral=0.0
     )
-    optimizer: str = _setting("sgd", "training", "optimizer", choices=OPTIMIZERS)
-    learning_rate: float = _setting(3.0, "training", "peak learning rate", minimum=0.0, traced=True)
-    schedule: str = _setting(
-        "constant", "training", "course of the learning rate", choices=SCHEDULES
+    clip_norm: float = _number(
+        0.0, "clip gradients to this global norm; 0: no clipping", 0.0, neutral=math.inf
     )
-    warmup_epochs: float = _setting(
-        1.0, "training", "length of the linear warm-up of warmup_cosine", minimum=0.0
+    average: float = _number(
+        0.0, "decay of a moving average of the parameters; 0: none", 0.0, 0.999999, neutral=0.0
     )
-    momentum: float = _setting(
-        0.9, "training", "momentum of momentum and nesterov", minimum=0.0, maximum=1.0, traced=True
-    )
-    weight_decay: float = _setting(
-        0.0,
-        "training",
-        "decay of weights, not biases; decoupled in adamw, lion and muon, else L2",
-        minimum=0.0,
-        traced=True,
-        neutral=0.0,
-    )
-    label_smoothing: float = _setting(
-        0.0,
-        "training",
-        "share of each label spread evenly over all classes",
-        minimum=0.0,
-        maximum=1.0,
-        traced=True,
-        neutral=0.0,
-    )
-    clip_norm: float = _setting(
-        0.0,
-        "training",
-        "largest global norm of a gradient; 0: no clipping",
-        minimum=0.0,
-        traced=True,
-        neutral=math.inf,
-    )
-    average: float = _setting(
-        0.0,
-        "training",
-        "decay of a running mean of the parameters; 0: none",
-        minimum=0.0,
-        maximum=0.999999,
-        traced=True,
-        neutral=0.0,
-    )
-    judge: str = _setting(
+    judge: str = _training(
         "auto",
-        "training",
-        "what is scored and kept: average, last or best by validation; auto: average if any",
+        "parameters to score and keep: of the last epoch, the average, or the epoch with the best "
+        "validation accuracy; auto: the average if there is one, else the last",
         choices=JUDGES,
     )
-    patience: int = _setting(
-        0,
-        "training",
-        "end after so many epochs without fewer validation errors; 0: never",
-        minimum=0,
+    patience: int = _training(
+        0, "stop early after this many epochs without fewer validation errors; 0: never", 0
     )
-    batch_size: int = _setting(10, "training", "images a step", minimum=1)
-    epochs: int = _setting(30, "training", "passes over the training images", minimum=1)
-    shards: int = _setting(
-        1, "training", "devices that share the run, each with its part of the images", minimum=1
-    )
-    seed: int = _setting(
-        0,
-        "training",
-        "of initial parameters and order of images",
-        minimum=0,
-        maximum=2**32 - 1,
-        traced=True,
-    )
+    batch_size: int = _training(10, "images in a batch", 1)
+    epochs: int = _training(30, "passes over the training images", 1)
+    shards: int = _training(1, "devices that share each batch of this run", 1)
+    seed: int = _number(0, "random seed of weights, shuffling and distortions", 0, 2**32 - 1)
 
-    rotate: float = _distortion("rotation", "degrees")
-    scale: float = _distortion("change of height and of width", "a share", maximum=0.9)
-    shear: float = _distortion("shear", "pixels to the side a pixel down")
-    shift: float = _distortion("shift down and to the side", "pixels")
-    elastic: float = _distortion("standard deviation of a smooth random field", "pixels")
-    thickness: float = _distortion("change of strokes", "about a pixel on each side", maximum=1.0)
-    fade: float = _setting(
-        0.0,
-        "augmentation",
-        "share of the run, its end, over which distortions shrink to none",
-        minimum=0.0,
-        maximum=1.0,
-        traced=True,
-        neutral=0.0,
+    rotate: float = _distortion("rotate images by up to so many degrees, either way")
+    scale: float = _distortion("change height and width by up to this share", maximum=0.9)
+    shear: float = _distortion("shear by up to so many pixels to the side a pixel down")
+    shift: float = _distortion("shift by up to so many pixels along each axis")
+    elastic: float = _distortion("standard deviation of a smooth random displacement, in pixels")
+    thickness: float = _distortion("make strokes thicker or thinner by up to 1", maximum=1.0)
+    fade: float = _distortion(
+        "share of the run, at its end, during which distortions shrink to none", maximum=1.0
     )
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, tuple):  # ("30",) is (30,)
             object.__setattr__(self, "hidden", tuple(map(str, self.hidden)))
         for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        for problem in self._problems():
+            raise ValueError(problem)
+
+    def _problems(self) -> Iterator[str]:
+        """What is wrong between settings that are each in range, a line each."""
         words = ",".join(map(str, self.hidden))
         if max(map(len, re.findall(r"\d+", words)), default=0) > 9:
-            raise ValueError(f"hidden={words}: at most 999999999 units in a layer")
+            yield f"hidden={words}: a layer can have at most 999999999 units"
         layers.parse(self.hidden)
-        if self.batch_size > self.train_size:
-            raise ValueError(
-                f"batch_size={self.batch_size} is larger than train_size={self.train_size}"
+        batch, images, shards = self.batch_size, self.train_size, self.shards
+        if batch > images:
+            yield f"batch_size={batch} is larger than train_size={images}"
+        if batch % shards or images % shards:
+            nearest = [max(1, (n + (shards - 1) // 2) // shards) * shards for n in (batch, images)]
+            yield (
+                f"batch_size={batch} and train_size={images} must be multiples of shards={shards}: "
+                f"the nearest are batch_size={nearest[0]} and train_size={nearest[1]}"
             )
-        if self.batch_size % self.shards or self.train_size % self.shards:
-            raise ValueError(
-                f"batch_size={self.batch_size} and train_size={self.train_size} must divide by "
-                f"shards={self.shards}: the nearest that do are "
-                f"batch_size={_nearest_multiple(self.batch_size, self.shards)} and "
-                f"train_size={_nearest_multiple(self.train_size, self.shards)}"
-            )
-        if self.total_steps >= 2**31:
-            raise ValueError(
-                f"batch_size={self.batch_size} and epochs={self.epochs}: {self.total_steps} "
-                f"updates are more than the {2**31 - 1} that 32 bits count"
+        if self.total_steps > MOST_STEPS:
+            yield (
+                f"batch_size={batch} and epochs={self.epochs} make {self.total_steps} updates: "
+                f"at most {MOST_STEPS} can be counted; choose a larger batch or fewer epochs"
             )
         if self.gradients == "manual" and ACTIVATIONS[self.activation].derivative is None:
-            derived = ", ".join(
-                name for name, activation in ACTIVATIONS.items() if activation.derivative
-            )
-            raise ValueError(
+            derived = ", ".join(name for name, entry in ACTIVATIONS.items() if entry.derivative)
+            yield (
                 f"gradients=manual: activation={self.activation} has no hand-written derivative; "
-                f"these have: {derived}"
+                f"these have one: {derived}"
             )
         if self.schedule == "warmup_cosine" and self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs={self.warmup_epochs:g} must be less than epochs={self.epochs}"
-            )
-
+            yield f"warmup_epochs={self.warmup_epochs:g} must be less than epochs={self.epochs}"
         if self.watches_validation and not self.validation_size:
-            raise ValueError(
-                f"judge={self.judge}, patience={self.patience}: validation_size=0, and that epochs "
-                "are compared takes validation images"
+            yield (
+                f"judge={self.judge}, patience={self.patience}: comparing epochs needs validation "
+                "images, and validation_size=0"
             )
         if self.judge == "average" and not self.average:
-            raise ValueError("judge=average: average=0 makes none: expected one as in average=0.99")
+            yield "judge=average needs average > 0, as in average=0.99"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """The Config that `dataclasses.asdict` gave, also by way of JSON, or of fewer fields."""
+        """The Config of a dict of settings, as from `dataclasses.asdict` or JSON.
+
+        Settings that are missing have their defaults.
+
+        Raises:
+            ValueError: as Config; also where a setting is unknown.
+        """
         unknown = values.keys() - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
-        # JSON has lists alone.
+        # JSON has no tuples.
         tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**values | tuples)
 
@@ -242,12 +188,12 @@ class Config:
 
     @property
     def watches_validation(self) -> bool:
-        """Whether the run depends on its validation images: which epoch is kept, or the last."""
+        """Whether validation images decide which epoch is kept or when the run ends."""
         return self.judge == "best" or self.patience > 0
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; what its permutation puts after them is left out of it."""
+        """Batches in an epoch; images that do not fill a batch are left out of this epoch."""
         return self.train_size // self.batch_size
 
     @property
@@ -257,36 +203,35 @@ class Config:
 
     @property
     def total_steps(self) -> int:
-        """Updates in the whole run, if patience does not end it."""
+        """Updates in the whole run, unless early stopping ends it."""
         return self.epochs * self.steps_per_epoch
 
 
-def _nearest_multiple(number: int, factor: int) -> int:
-    """Of two equally near, the lesser: there may be no more images."""
-    return max(1, (number + (factor - 1) // 2) // factor) * factor
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The value of a field as Python's own type, where it is one of the field's.
 
-
-def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    choices, of_type = field.metadata.get("choices"), TYPES.get(field.type)
+    Raises:
+        ValueError: in one line, where it is not.
+    """
+    about, (kind, told) = field.metadata, TYPES[field.type]
+    choices = about.get("choices")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ValueError(f"{field.name}={value!r}: must be {told}")
     if choices and value not in choices:
         raise ValueError(f"{field.name}={value}: choose one of {', '.join(choices)}")
-    if of_type and (isinstance(value, bool) or not isinstance(value, of_type[0])):
-        raise ValueError(f"{field.name}={value!r}: must be {of_type[1]}")
-    if isinstance(field.default, tuple) and not isinstance(value, tuple):
-        raise ValueError(f"{field.name}={value!r}: must be a tuple")
-    if field.type in (int, float):
-        minimum = field.metadata.get("minimum", -math.inf)
-        maximum = field.metadata.get("maximum", math.inf)
-        if not (minimum <= value <= maximum and math.isfinite(value)):
-            upper = "" if maximum == math.inf else f" and at most {maximum}"
-            raise ValueError(
-                f"{field.name}={value}: must be a finite number of at least {minimum}{upper}"
-            )
-        if field.type is float and value > float(np.finfo(np.float32).max):
-            raise ValueError(f"{field.name}={value}: is more than float32 holds, 3.4e38")
+    if field.type not in (int, float):
+        return value
+    minimum, maximum = about["minimum"], about["maximum"]
+    if not minimum <= value <= maximum or not math.isfinite(value):
+        finite = "" if maximum < math.inf or field.type is int else "finite and "
+        upper = "" if maximum == math.inf else f" and at most {maximum}"
+        raise ValueError(f"{field.name}={value}: must be {finite}at least {minimum}{upper}")
+    if field.type is float and value > LARGEST:
+        raise ValueError(f"{field.name}={value}: is more than float32 can hold, 3.4e38")
+    return int(value) if field.type is int else float(value)
 
 
-# The settings that are only numbers inside a program, each with what its term does nothing at.
+# The traced settings, each with the value at which its term has no effect.
 NEUTRAL = {
     field.name: field.metadata.get("neutral")
     for field in dataclasses.fields(Config)
@@ -296,22 +241,20 @@ if TYPE_CHECKING:
     Hyperparameters: TypeAlias = Any
 else:
     Hyperparameters = namedtuple("Hyperparameters", NEUTRAL)
-    Hyperparameters.__doc__ = """What is only a number inside a program: a sweep over it shares one.
+    Hyperparameters.__doc__ = """The numbers that a compiled program takes as arguments.
 
-    `None` leaves a term out of the program: no weight decay, label smoothing or clipping.
+    Settings that differ only in them share one program. `None` leaves a term, such as weight decay,
+    out of the program.
     """
 
 
 def hyperparameters(config: Config) -> Hyperparameters:
-    """The numbers of a Config as scalars that travel into compiled programs as arguments."""
-    values = {name: getattr(config, name) for name in NEUTRAL}
+    """The traced settings of a Config, as scalars: uint32 where they are integers, else float32."""
     return Hyperparameters(
-        **{
-            name: None
-            if NEUTRAL[name] is not None and not value
-            else np.uint32(value)
-            if name == "seed"
-            else np.float32(value)
-            for name, value in values.items()
-        }
+        *(
+            None
+            if neutral is not None and not value
+            else (np.uint32 if isinstance(value, int) else np.float32)(value)
+            for neutral, value in ((NEUTRAL[name], getattr(config, name)) for name in NEUTRAL)
+        )
     )

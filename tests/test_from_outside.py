@@ -25,6 +25,8 @@ for call in (
         call()
     except ValueError as error:
         print(error)
+config = Config(epochs=np.int64(2), learning_rate=np.float32(0.5))
+print(config.epochs.__class__.__name__, config.learning_rate.__class__.__name__)
 """
 
 EXTENDED = """
@@ -51,14 +53,15 @@ def python(script, *flags):
     )
 
 
-def test_a_wrong_type_gives_one_line():
+def test_a_wrong_type_gives_one_line_and_numpys_numbers_become_pythons():
     assert python(WRONG).stdout.splitlines() == [
         "hidden=30: must be a tuple",
         "hidden='30': must be a tuple",
-        "epochs=3.5: must be a whole number",
+        "epochs=3.5: must be an integer",
         "learning_rate=None: must be a number",
-        "data_dir=3: must be a text, or None",
+        "data_dir=3: must be a string or None",
         "images are uint8: expected floats, as of scale_pixels",
+        "int float",
     ]
 
 

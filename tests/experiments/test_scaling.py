@@ -74,6 +74,4 @@ def test_the_table_is_printed(run_module, assert_one_line_error):
     assert eight.startswith("| 8 | 788 MB | ")
     assert " 1: 95.4 kB |" in eight
     process = run_module("experiments.scaling", "--devices=64", "--batch_size=10")
-    assert_one_line_error(
-        process, "must divide by shards=64: the nearest that do are batch_size=64"
-    )
+    assert_one_line_error(process, "must be multiples of shards=64: the nearest are batch_size=64")

@@ -199,7 +199,7 @@ def test_mistakes_end_all_processes(start, flags, tmp_path, tiny_split, write_id
     _, there = fail(job(own=[[], [f"--data_dir={others}"]]))
     assert "process 1 of 2 has read other images or labels than process 0" in there.splitlines()[0]
     line = fail_alike(job("--cpu_devices=3"))
-    assert "batch_size=8 and train_size=40 must divide by shards=6: the nearest that do" in line
+    assert "batch_size=8 and train_size=40 must be multiples of shards=6: the nearest are" in line
     assert not (tmp_path / "run").exists()
     line = fail_alike(job("--activation=relu", "--loss=cross_entropy", "--learning_rate=1e38"))
     assert "became nan in epoch" in line

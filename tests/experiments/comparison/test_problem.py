@@ -37,7 +37,7 @@ def test_networks_and_batches_vary_one_at_a_time_and_come_once(config):
         (["0"], (), "0"),
         (["7,many"], (), "many"),
         ([], (61,), "batch_size=61 is larger than train_size=60"),
-        ([], (0,), "batch_size=0: must be a finite number of at least 1"),
+        ([], (0,), "batch_size=0: must be at least 1"),
     ],
 )
 def test_what_makes_no_network_or_batch_is_refused(config, networks, batch_sizes, message):
