@@ -1,1 +1,1 @@
-"""The sections of `experiments.benchmark`: what is measured, how, and what is made of it."""
+"""The parts of `experiments.benchmark`: who takes part, the loop, the tables."""

@@ -2,11 +2,10 @@
 
 `numpy_vectorised` says the same in the plain form. The equations are numbered as in Nielsen, Neural
 Networks and Deep Learning, 2015, chapter 2.
-
-usage: python -m experiments.peers.numpy_training [EPOCHS]
 """
 
-import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,5 +124,11 @@ def make_training(
     return Training(start, quietly(train), quietly(accuracy), parameters)
 
 
+def multiply(size: int) -> Callable[[], Any]:
+    """What multiplies two matrices."""
+    a, b = classic.matrices(size)
+    return partial(np.matmul, a, b, out=np.empty_like(a))
+
+
 if __name__ == "__main__":
-    classic.run(make_training(classic.load(), classic.BATCH_SIZE), sys.argv[1:])
+    classic.main(make_training, multiply)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
+from experiments.peers import classic
 from experiments.peers.classic import CLASSES, HIDDEN, Data, Training
 
 LEARNING_RATE = 0.3
@@ -52,3 +53,7 @@ def make_training(data: Data, batch_size: int) -> Training:
         return [(weights.T.copy(), biases.copy()) for weights, biases in layers]
 
     return Training(start, train, accuracy, parameters)
+
+
+if __name__ == "__main__":
+    classic.main(make_training, None)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from experiments.peers import classic
 from experiments.peers.classic import CLASSES, Data, Training
 
 LEARNING_RATE = 0.003
@@ -72,3 +73,7 @@ def make_training(data: Data, batch_size: int, form: str = "contiguous") -> Trai
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
     return Training(start, train, accuracy, parameters)
+
+
+if __name__ == "__main__":
+    classic.main(make_training, None)

@@ -1,9 +1,7 @@
-"""The classic training in PyTorch: tensors that stay where they are, no DataLoader, autograd.
+"""The classic training in PyTorch: tensors that stay where they are, no DataLoader, autograd."""
 
-usage: python -m experiments.peers.torch_training [EPOCHS]
-"""
-
-import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,5 +94,11 @@ def make_training(
     return Training(start, train, accuracy, copies)
 
 
+def multiply(size: int) -> Callable[[], Any]:
+    """What multiplies two matrices."""
+    a, b = map(torch.from_numpy, classic.matrices(size))
+    return partial(torch.mm, a, b, out=torch.empty_like(a))
+
+
 if __name__ == "__main__":
-    classic.run(make_training(classic.load(), classic.BATCH_SIZE), sys.argv[1:])
+    classic.main(make_training, multiply)

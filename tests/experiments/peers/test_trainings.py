@@ -125,7 +125,7 @@ def test_the_convolutional_network_is_that_of_the_recipe_and_learns(mnist, form)
     pytest.importorskip("torch", reason="a peer that is not installed")
     from digits_jax.config import Config, hyperparameters
     from digits_jax.training import make_training
-    from experiments.benchmarks.trainings import CONVOLUTIONAL
+    from experiments.benchmarks.cases import CONVOLUTIONAL
     from experiments.peers import torch_cnn
 
     config = Config(**CONVOLUTIONAL)
