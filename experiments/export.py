@@ -17,7 +17,7 @@ from pathlib import Path
 from digits_jax import export
 from digits_jax.export import html, onnx, stablehlo
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags
+from experiments.cli import entries, flags
 
 # What writes a format, the ending of its files, and how to use them.
 FORMATS: dict[str, tuple[Callable[[list[export.Source]], bytes], str, str]] = {
@@ -35,6 +35,7 @@ def main(runs: list[str]) -> None:
         most = 2 if flags.FLAGS.format == "html" else 1
         if not 1 <= len(paths) <= most:
             raise ValueError(f"expected {'one or two runs' if most == 2 else 'one run'} or --model")
+        entries.load(paths)
         sources = [export.read(path) for path in paths]
         write, ending, usage = FORMATS[flags.FLAGS.format]
         name = "-".join(source.name for source in sources)

@@ -21,7 +21,7 @@ from absl import flags as absl_flags
 from digits_jax import recognition
 from digits_jax.recognition.recognise import Seen
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags, records
+from experiments.cli import entries, flags, records
 from experiments.cli.flags import FLAGS
 
 COLUMNS = ("file", "line", "position", "label", "probability", "x", "y", "width", "height")
@@ -71,6 +71,7 @@ def main(pictures: list[str]) -> int:
         if FLAGS.ship and not (FLAGS.run and FLAGS.labels):
             raise ValueError(f"ship={FLAGS.ship}: needs --run and --labels")
         check_outputs()
+        entries.load([FLAGS.run] if FLAGS.run else [])
         if FLAGS.run:
             from experiments.recognition.calibration import of_run
 

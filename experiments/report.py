@@ -20,7 +20,7 @@ import numpy as np
 from digits_jax import data, reports
 from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags, records
+from experiments.cli import entries, flags, records
 from experiments.sweeping.summary import describe
 
 HEADER = (
@@ -88,6 +88,7 @@ def record(name: str, runs: list[str]) -> Path:
 
 def main(runs: list[str]) -> None:
     with flags.user_errors(ValueError, OSError):
+        entries.load(runs)
         page = Path(flags.FLAGS.output).expanduser()
         folder = (
             None if flags.FLAGS.figures_dir is None else Path(flags.FLAGS.figures_dir).expanduser()

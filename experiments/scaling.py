@@ -85,9 +85,9 @@ def main() -> None:
             raise ValueError("devices: expected numbers of at least 1, as in 1,2,4,8")
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError("image_shape: expected height and width, as in 28,28")
-        configs = [dataclasses.replace(flags.config(), shards=count) for count in counts]
         for name, value in {"jax_platforms": "cpu", "jax_num_cpu_devices": max(counts)}.items():
             jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        configs = [dataclasses.replace(flags.config(), shards=count) for count in counts]
         programs = [compile_epoch(config, shape, flags.FLAGS.classes) for config in configs]
         rows = [
             [count, *map(amount, p[:3]), *(f"{len(s)}: {amount(sum(s))}" for s in p[3:])]

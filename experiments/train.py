@@ -19,7 +19,7 @@ from digits_jax import runs
 from digits_jax.runs import observers, tensorboard
 from digits_jax.runs.programs import Epoch
 from experiments import STARTED
-from experiments.cli import devices, flags, progress, start
+from experiments.cli import devices, entries, flags, progress, start
 from experiments.cli.flags import FLAGS
 from experiments.training.plan import SCRIPT, Plan, prepare
 from experiments.training.report import ending
@@ -69,7 +69,9 @@ def train(import_seconds: float, plan: Plan, should_stop: Callable[[], bool]) ->
     if directory:
         seconds = {"import_seconds": import_seconds, "data_seconds": data_seconds}
         total_seconds = time.perf_counter() - STARTED
-        summary = runs.write_summary(directory, trained, splits, total_seconds, seconds)
+        summary = runs.write_summary(
+            directory, trained, splits, total_seconds, seconds, entries.stored()
+        )
         print(ending(config, summary, directory))
     return None
 

@@ -183,9 +183,10 @@ def write_summary(
     splits: Splits,
     total_seconds: float = 0.0,
     seconds: Mapping[str, float] | None = None,
+    entries: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Writes `summary.summarise` into `directory`, and returns it: with it a run is finished."""
-    found = summary.summarise(trained, splits, total_seconds, seconds or {})
+    found = summary.summarise(trained, splits, total_seconds, seconds or {}, entries)
     write_atomically(directory / SUMMARY_FILE, (json.dumps(found, indent=2) + "\n").encode())
     directories.drop_earlier(directory, RUN_FILES)
     return found

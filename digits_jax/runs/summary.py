@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ def summarise(
     splits: Splits,
     total_seconds: float,
     seconds: Mapping[str, float],
+    entries: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """What summary.json holds.
 
@@ -53,6 +54,7 @@ def summarise(
         splits: the data it had.
         total_seconds: since the process began.
         seconds: what came before training, by name.
+        entries: path and SHA-256 of every file whose entries the run used.
     """
     config = trained.model.config
     train_seconds = sum(row.seconds for row in trained.rows)
@@ -86,6 +88,7 @@ def summarise(
         },
         "seed": config.seed,
         "config": dataclasses.asdict(config),
+        **({"entries": list(entries)} if entries else {}),
     }
 
 

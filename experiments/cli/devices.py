@@ -37,7 +37,13 @@ def use_cpu_devices(auto: int) -> None:
         )
     count = auto if text == "auto" else int(text)
     if text != "auto" or count > 1:  # else what the environment says stays
-        jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
+        try:
+            jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
+        except RuntimeError:
+            raise ValueError(
+                f"cpu_devices={count}: a file of --entries has used JAX before the number of "
+                "devices could be set: move that into a function"
+            ) from None
 
 
 def cores() -> int:

@@ -23,6 +23,7 @@ from absl import app, flags, logging
 
 from digits_jax import data
 from digits_jax.config import Config
+from experiments.cli import entries
 
 FLAGS = flags.FLAGS
 HELP_FLAGS = {"-h", "-help", "--help", "-?", "--helpshort"}
@@ -50,6 +51,18 @@ class _AllOrNumber(flags.IntegerParser):
         return argument if argument == ALL else super().parse(argument)
 
 
+class _Choice(flags.EnumParser):
+    """A name in a table. It is checked when all flags are known: `--entries` may add the name."""
+
+    def parse(self, argument: str) -> str:
+        return argument if isinstance(argument, str) else super().parse(argument)
+
+    def check(self, value: str | None) -> None:
+        """Raises ValueError if there is no such name."""
+        if value is not None and value not in self.enum_values:
+            raise ValueError(f"{value!r}: choose one of {', '.join(self.enum_values)}")
+
+
 def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
     """Defines a flag for every field of Config, or for those named."""
     for field in dataclasses.fields(Config):
@@ -63,9 +76,11 @@ def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
         }
         choices = field.metadata.get("choices")
         if choices:
-            flags.DEFINE_enum(field.name, default, list(choices), **about)
-        elif field.name == "train_size":
+            about["help"] = f"<{'|'.join(choices)}>: {about['help']}"
             written: Any = flags.ArgumentSerializer()
+            flags.DEFINE(_Choice(list(choices)), field.name, default, serializer=written, **about)
+        elif field.name == "train_size":
+            written = flags.ArgumentSerializer()
             flags.DEFINE(_AllOrNumber(1), field.name, default, serializer=written, **about)
         elif field.type is int:
             flags.DEFINE_integer(field.name, default, **about)
@@ -137,6 +152,7 @@ def config(parsed: flags.FlagValues = FLAGS) -> Config:
     Raises:
         ValueError: in one line, where a value is out of range.
     """
+    entries.load()
     if "train_size" in parsed and parsed["train_size"].value == ALL:
         parsed["train_size"].value = everything(parsed)
     values: dict[str, Any] = {
@@ -186,7 +202,7 @@ def config_flags(config: Config) -> str:
     for name, value in vars(config).items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else value
         lines += [] if text is None else [f"--{name}={text}\n"]
-    return "".join(lines)
+    return entries.line() + "".join(lines)
 
 
 def put_defaults(settings: Mapping[str, Any]) -> None:
@@ -279,6 +295,7 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
                 sys.exit(f"error: {_one_line(lacking)}")
             raise
 
+    entries.define()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `experiments` left it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # The cyclic garbage collector would go through all that is imported again and again, and at
@@ -309,7 +326,11 @@ def _parse(argv: list[str]) -> list[str]:
         sys.exit(0)
     try:
         rest = FLAGS(argv)
-    except flags.Error as error:
+        for name in FLAGS:
+            parser = FLAGS[name].parser
+            if isinstance(parser, _Choice) and not entries.given():
+                parser.check(FLAGS[name].value)
+    except (flags.Error, ValueError) as error:
         text = re.sub(r"invalid literal for int\(\) with base 10:", "no whole number:", str(error))
         text = re.sub(r"could not convert string to float:", "no number:", text)
         _usage_error(re.sub(r"\('Non-boolean .*?', ('.*')\)", r"neither true nor false: \1", text))

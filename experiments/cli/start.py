@@ -19,7 +19,7 @@ from digits_jax.parallel import distributed
 from digits_jax.parallel.distributed import Job
 from digits_jax.parallel.mesh import largest
 from digits_jax.runs import directories
-from experiments.cli import compilation_cache, flags, job, signals
+from experiments.cli import compilation_cache, entries, flags, job, signals
 from experiments.cli.flags import FLAGS
 
 
@@ -46,7 +46,7 @@ class Script(NamedTuple):
     def all_flags(self) -> tuple[str, ...]:
         """Everything that flags.txt may hold."""
         fields = (field.name for field in dataclasses.fields(Config))
-        return (*fields, *self.flags, *self.kept)
+        return (entries.NAME, *fields, *self.flags, *self.kept)
 
 
 def define(script: Script) -> None:
@@ -83,7 +83,7 @@ def begin(script: Script, here: Job) -> Path | None:
         _read(script, directory)
     elif directory:
         directories.check(directory, FLAGS.overwrite)
-    if FLAGS.resume:
+    if FLAGS.resume and here.processes > 1:
         text = distributed.share(here, "flags to go on with", stored_flags(script))
         if not here.is_primary:  # which may keep its data elsewhere
             own_data = FLAGS.data_dir
@@ -155,7 +155,7 @@ def _read(script: Script, directory: Path) -> None:
                     f"{contradiction}: its learning rate depends on epochs, as --schedule="
                     f"{FLAGS.schedule} spans them all"
                 )
-        elif name not in (*script.kept, "data_dir") and ours != theirs:  # data may have moved
+        elif name not in (*script.kept, "data_dir", entries.NAME) and ours != theirs:  # both move
             raise ValueError(f"{contradiction} in {directory}")
         FLAGS[name].value = ours
 

@@ -13,7 +13,7 @@ from digits_jax.data import Splits
 from digits_jax.parallel.mesh import broadcast
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import Epoch
-from experiments.cli import flags, progress
+from experiments.cli import entries, flags, progress
 
 FOLDER, MODEL_FILE = runs.BEST, "best.safetensors"
 
@@ -65,6 +65,7 @@ def train(
         except runs.Stopped as stopped:
             return f"epoch {stopped.epoch} of {config.epochs} of the best"
     if folder and directory:
-        runs.write_summary(folder, trained, splits, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        runs.write_summary(folder, trained, splits, seconds, entries=entries.stored())
         write_atomically(directory / MODEL_FILE, (folder / runs.MODEL_FILE).read_bytes())
     return None
