@@ -32,7 +32,7 @@ class Script(NamedTuple):
         files: by which a folder is known as one of its own.
         flags: that results depend on, beside those of Config.
         kept: flags that results do not depend on; kept with the run all the same.
-        grows: whether a run may get more epochs; `None`: never.
+        grows: whether a run of such settings may get more epochs; `None`: never.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Script(NamedTuple):
     files: tuple[str, ...]
     flags: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    grows: Callable[[Config], bool] | None = None
+    grows: Callable[[Any], bool] | None = None
 
     @property
     def all_flags(self) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def _read(script: Script, directory: Path) -> None:
         there = " ".join(FLAGS[name].serialize().split())
         contradiction = f"{text} contradicts {there or f'{name} unset'} of the {script.what}"
         if name == "epochs" and script.grows and ours > theirs:
-            if not script.grows(flags.config()):
+            if not script.grows(FLAGS):  # a Config would need entries, before there are devices
                 raise ValueError(
                     f"{contradiction}: its learning rate depends on epochs, as --schedule="
                     f"{FLAGS.schedule} spans them all"
