@@ -1,7 +1,9 @@
 """Reads the digits of pictures, with a network that comes with the package.
 
 usage: python -m digits_jax PICTURE [PICTURE ...] [--model=cnn|classic]
-PICTURE is a file of any usual kind, or - for standard input.
+       python -m digits_jax page [FILE]
+PICTURE is a file of any usual kind, or - for standard input. `page` writes a page for the browser,
+digits.html where no FILE is given: draw digits, look inside the network, learn, train.
 """
 
 import argparse
@@ -15,6 +17,8 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit status: 1 where no digit was found in one of the pictures.
     """
+    if arguments[:1] == ["page"]:
+        return write_page(*(arguments[1:] or ["digits.html"]))
     usage, about = __doc__.split("usage: ")
     parser = argparse.ArgumentParser(description=usage, usage=about.splitlines()[0])
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file, or - for stdin")
@@ -35,6 +39,28 @@ def main(arguments: list[str]) -> int:
         else:
             print(f"{seen.name}\t{recognition.as_text(seen.digits)}", flush=True)
     return status
+
+
+def write_page(file: str, *rest: str) -> int:
+    """Writes the page of the network that comes with the package into a new file."""
+    if rest:
+        sys.exit(f"error: unexpected argument {rest[0]!r}: expected one file name after page")
+
+    from digits_jax import export
+    from digits_jax.export import html
+
+    content = html.make([export.read(export.shipped("cnn"))], counts=html.FEW)
+    try:
+        with open(file, "x", encoding="utf-8") as page:
+            page.write(content)
+    except FileExistsError:
+        sys.exit(
+            f"error: {file} exists: give another name, as in python -m digits_jax page my.html"
+        )
+    except OSError as error:
+        sys.exit(f"error: {file}: {error.strerror}")
+    print(f"{file}: open it in a browser")
+    return 0
 
 
 if __name__ == "__main__":

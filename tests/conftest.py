@@ -230,7 +230,7 @@ def open_page():
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable)
 
-        def open_file(path, width=1280, ready="body", **window):
+        def open_file(path, width=1280, ready="body", fragment="", **window):
             mobile = width < 600
             page = browser.new_page(
                 viewport={"width": width, "height": 900},
@@ -244,12 +244,12 @@ def open_page():
             page.on(
                 "request",
                 lambda asked: (
-                    asked.url == path.as_uri()
+                    asked.url == path.as_uri() + fragment
                     or asked.url.startswith("data:")
                     or wrong.append(asked.url)
                 ),
             )
-            page.goto(path.as_uri())
+            page.goto(path.as_uri() + fragment)
             page.wait_for_selector(ready)
             return page
 

@@ -33,20 +33,28 @@ FOLDER = Path(__file__).parent / "page"
 # In the order in which they use each other.
 SCRIPTS = (
     "tensors activations layers losses network files normalise elements mathematics pictures "
-    "draw photo answer inside learn weight train main"
+    "draw pieces photo answer inside learn weight train "
+    "lessons main"
 )
 # Images that a reader can pick, train on, and that are held out.
 SAMPLES, TRAIN, HELD_OUT = 50, 1000, 300
+# Of the page of a network that comes with the package, which is to be a small file.
+FEW = (50, 350, 150)
 # What jax.grad gave for the samples takes no more bytes than this.
 GRADIENT_BYTES = 100_000
 
 
-def make(sources: Sequence[Source], data_dir: str | os.PathLike[str] | None = None) -> str:
+def make(
+    sources: Sequence[Source],
+    data_dir: str | os.PathLike[str] | None = None,
+    counts: tuple[int, int, int] = (SAMPLES, TRAIN, HELD_OUT),
+) -> str:
     """The page of one network, or of several side by side; the images are those of the first.
 
     Args:
         sources: the networks.
         data_dir: where the images are now, if they have moved.
+        counts: how many images a reader can pick, train on, and hold out.
 
     Raises:
         ValueError: in one line, where networks are for different images, or the data not at hand.
@@ -60,9 +68,10 @@ def make(sources: Sequence[Source], data_dir: str | os.PathLike[str] | None = No
     splits = data.load(**first.trained.config.data_settings | moved)
     if (splits.image_shape, splits.num_classes) != first.made_for:
         raise ValueError(f"{first.name}: is for other images than its data set now holds")
+    picked, trained, kept = counts
     # Where nothing was kept for validation, the end of the test file is held out.
-    held_out = splits.validation if len(splits.validation.labels) else _last(splits.test, HELD_OUT)
-    parts = [_first(splits.test, SAMPLES), _first(splits.train, TRAIN), _first(held_out, HELD_OUT)]
+    held_out = splits.validation if len(splits.validation.labels) else _last(splits.test, kept)
+    parts = [_first(splits.test, picked), _first(splits.train, trained), _first(held_out, kept)]
     samples = parts[0]
     content = {
         "class_names": splits.class_names,

@@ -1,14 +1,16 @@
 """The page in a real browser: its arithmetic against JAX, its controls as a reader uses them."""
 
 import base64
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from digits_jax import export
+from digits_jax import Config, export, make_model
 from digits_jax.export import html
 from digits_jax.gradients import autodiff
+from digits_jax.layers import Affine
 from digits_jax.losses import LOSSES
 
 KINDS = ("classic", "tanh", "relu", "gelu", "silu")
@@ -291,13 +293,13 @@ def test_buttons_and_units_are_pressed_by_keyboard(page):
 def test_every_control_is_found_by_its_role_and_name(page):
     names = {
         "button": "Undo, Clear, Back, Next, Take the step, Ten more, Undo the step, One epoch, "
-        "Ten epochs, Stop, Unit 30, Test image 50: 4",
+        "Ten epochs, Stop, Present, Unit 30, Test image 50: 4",
         "slider": "Pen, Learning rate",
-        "combobox": "Look into, For class, Layer, Start from",
+        "combobox": "Look into, For class, Layer, Start from, Lesson",
         "spinbutton": "Output, Input, Rate",
-        "checkbox": "Size and place like MNIST",
+        "checkbox": "Size and place like MNIST, Predict first",
         "radio": "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
-        "link": "Draw, Inside, Learn, Train",
+        "link": "Draw, Inside, Learn, Train, Lessons",
         "list": "Probabilities of classic, Probabilities of silu",
         "img": "Sheet to draw on, What the network gets",
     }
@@ -355,4 +357,197 @@ def test_other_images_and_named_classes(
     assert not page.get_by_label("Look into").is_visible()
     drag(page, [(0.2, 0.2), (0.7, 0.8)])
     assert len(page.evaluate("() => digits.pixels()")) == 5 * 7
+    page.close()
+
+
+def test_several_digits_are_read_each(page):
+    page.get_by_role("button", name="Clear").click()
+    drag(page, [(0.2, 0.2), (0.2, 0.8)])
+    one = pixels(page)
+    drag(page, [(0.45, 0.2), (0.85, 0.2), (0.6, 0.8)])
+    assert len(page.evaluate("() => digits.answer()")) == 2
+    assert np.corrcoef(pixels(page).ravel(), one.ravel())[0, 1] > 0.99
+    page.get_by_role("button", name="Digit 2").click()
+    assert pixels(page).any(0).sum() > one.any(0).sum() + 5  # the bar of the 7
+    page.get_by_role("button", name="Clear").click()
+    assert not page.get_by_role("group", name="The digits that were found").is_visible()
+
+
+def test_a_drawing_has_no_label_until_someone_gives_it_one(page):
+    step = page.get_by_role("button", name="Take the step")
+    page.get_by_role("button", name="Test image 5: 4").click()
+    assert step.is_enabled()
+    page.get_by_role("button", name="Clear").click()
+    assert step.is_disabled()
+    drag(page, [(0.5, 0.2), (0.5, 0.8)])
+    assert step.is_disabled()
+    assert page.get_by_role("radio", checked=True, name="4").count() == 0
+    page.get_by_role("radio", name="1", exact=True).check()
+    assert step.is_enabled()
+
+
+def test_an_empty_sheet_has_no_answer(page):
+    page.get_by_role("button", name="Clear").click()
+    shares = page.get_by_role("list", name="Probabilities of classic").locator(".share")
+    assert shares.all_text_contents() == ["\N{EN DASH}"] * 10
+
+
+@pytest.fixture(scope="module")
+def shipped_page(open_page, tmp_path_factory):
+    """The page that `python -m digits_jax page` writes."""
+    from digits_jax.__main__ import main
+
+    path = tmp_path_factory.mktemp("shipped") / "digits.html"
+    assert main(["page", str(path)]) == 0
+    assert path.stat().st_size < 1_000_000
+    return open_page(path)
+
+
+def photo_of(images, dark_table=False):
+    """Rows of three digits in ink on unevenly lit paper; transparent or dark around it."""
+    import PIL.Image
+
+    paper = np.ones((150, 330)) * np.linspace(0.9, 0.6, 330)
+    for n, image in enumerate(images):
+        large = PIL.Image.fromarray(image).resize((84, 84), PIL.Image.Resampling.BICUBIC)
+        paper[33:117, 15 + 105 * n : 99 + 105 * n] *= 1 - 0.8 * np.asarray(large) / 255
+    if dark_table:
+        paper = np.pad(paper, 60, constant_values=0.15)
+    return PIL.Image.fromarray((255 * paper).astype("u1"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark_table", [False])
+def test_photos_of_digits_are_read_as_by_recognition(shipped_page, splits, tmp_path, dark_table):
+    from digits_jax import recognition
+
+    reader, wrong, differ = recognition.reader(), 0, 0
+    for n in range(10):
+        path = tmp_path / f"{n}.png"
+        photo_of(splits.test.images[3 * n : 3 * n + 3], dark_table).save(path)
+        shipped_page.get_by_role("button", name="Clear").click()
+        shipped_page.get_by_label("Photo").set_input_files(path)
+        shipped_page.wait_for_function("() => digits.answer() !== '\N{EN DASH}'")
+        found = shipped_page.evaluate("() => digits.answer()")
+        by_command = next(iter(recognition.look([str(path)], reader))).digits
+        wrong += found != "".join(map(str, splits.test.labels[3 * n : 3 * n + 3]))
+        differ += found != recognition.as_text(by_command).replace(" ", "")
+    assert wrong <= 1
+    assert differ <= 1
+
+
+def test_white_ink_on_nothing_is_read(shipped_page, splits, tmp_path):
+    import PIL.Image
+
+    shape = PIL.Image.fromarray(splits.test.images[0]).resize((280, 280))
+    ink = PIL.Image.new("RGBA", (280, 280), "white")
+    ink.putalpha(shape)
+    ink.save(tmp_path / "white.png")
+    shipped_page.get_by_label("Photo").set_input_files(tmp_path / "white.png")
+    shipped_page.wait_for_function("() => digits.answer() === '7'")
+
+
+def test_a_file_that_is_no_picture_is_named(shipped_page, tmp_path):
+    path = tmp_path / "letter.pdf"
+    path.write_bytes(b"%PDF-1.7 none")
+    shipped_page.get_by_label("Photo").set_input_files(path)
+    shipped_page.get_by_text("letter.pdf: this browser cannot read it as a picture").wait_for()
+    shipped_page.get_by_role("button", name="Clear").click()
+    assert shipped_page.get_by_role("alert").text_content() == ""
+
+
+def test_the_page_opens_on_an_image_that_is_surely_read_right(open_page, file):
+    page = open_page(file)
+    said = page.get_by_role("status", name="Answer of classic").text_content()
+    samples = page.get_by_role("button", name="Test image").all()
+    if said != "?":  # an untrained network may be sure of nothing
+        assert page.get_by_role("radio", checked=True, name=said).count() == 1
+    assert len(samples) == 50
+    page.close()
+
+
+LESSONS = Path(__file__).parents[2] / "experiments" / "recipes" / "lessons"
+
+
+@pytest.mark.parametrize("name", ["slowdown", "vanishing", "initialisation", "batch"])
+def test_lessons_are_those_of_the_recipes(open_page, file, name):
+    page = open_page(file, fragment=f"#lesson={name}")
+    for side, found in zip("ab", page.evaluate("() => digits.lesson()"), strict=True):
+        lines = (LESSONS / f"{name}-{side}.flags").read_text().splitlines()
+        flags = dict(line[2:].split("=") for line in lines if line.startswith("--"))
+        if flags.pop("init_scale", None) == "0":
+            flags["init"] = "zeros"
+        default = Config()
+        settings = {key: getattr(default, key) for key in found["settings"]} | flags
+        settings["hidden"] = (
+            ",".join(settings["hidden"]) if "hidden" not in flags else flags["hidden"]
+        )
+        as_numbers = ("learning_rate", "batch_size")
+        assert {k: float(v) if k in as_numbers else v for k, v in settings.items()} == {
+            k: float(v) if k in as_numbers else v for k, v in found["settings"].items()
+        }
+    page.close()
+
+
+def test_the_sizes_of_delta_are_those_of_jax(open_page, file, splits):
+    page = open_page(file, fragment="#lesson=vanishing")
+    deep = page.evaluate("() => digits.lesson()")[1]
+    config = Config(hidden=("30",) * 4)
+    model = make_model(config, (28, 28), 10)
+    layers = iter([Affine(np.reshape(w, (len(b), -1)), np.array(b)) for w, b in deep["params"]])
+    template = model.init(jax.random.key(0))
+    params = tuple(next(layers) if p else p for p in template)
+    params = jax.tree.map(lambda p: p.astype("f4"), params)
+    images = splits.validation.images[:50].astype("f4") / 255
+
+    def gradient(image, label):
+        return autodiff(model, LOSSES["quadratic"])(params, image[None], label[None])[1]
+
+    grads = jax.vmap(gradient)(images, splits.validation.labels[:50])
+    # Of one image, the derivative with respect to the biases is delta itself.
+    expected = [float(abs(p.biases).mean()) for p in grads if p]
+    np.testing.assert_allclose(deep["deltas"], expected, rtol=1e-4)
+    assert expected[0] < expected[-1] / 50
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_lesson_asks_first_and_then_compares(open_page, file):
+    page = open_page(file, fragment="#lesson=initialisation")
+    train = page.get_by_role("button", name="Train both for an epoch")
+    assert train.is_disabled()
+    page.get_by_role("radio", name="A", exact=True).check()
+    train.click()
+    page.wait_for_selector("#lesson-stop:disabled")
+    assert "Not as you expected" in page.locator("#lesson-verdict").text_content()
+    page.get_by_label("Activation").nth(1).select_option("tanh")
+    assert "~tanh~" in page.evaluate("() => location.hash")
+    page.close()
+
+
+def test_a_derivative_is_asked_before_it_is_shown(page):
+    page.get_by_label("Look into").select_option("0")
+    page.get_by_role("button", name="Test image 1: 7").click()
+    page.get_by_label("Predict first").check()
+    table = page.get_by_role("group", name="Its derivative, three times")
+    assert table.count() == 0
+    page.get_by_role("radio", name="positive").click()
+    assert table.count() == 1
+    page.get_by_label("Predict first").uncheck()
+
+
+def test_presenting_shows_one_part_at_a_time(page):
+    page.get_by_role("button", name="Present").click()
+    page.keyboard.press("ArrowRight")
+    shown = "[...document.querySelectorAll('main > section')].filter((s) => s.offsetHeight)"
+    assert page.evaluate(f"{shown}.map((s) => s.id)") == ["inside"]
+    page.keyboard.press("Escape")
+    assert page.evaluate(f"{shown}.length") == 5
+
+
+@pytest.mark.slow
+def test_large_text_on_a_phone_leaves_room_to_draw(open_page, file):
+    page = open_page(file, width=390)
+    page.evaluate("() => { document.documentElement.style.fontSize = '32px'; }")
+    assert page.get_by_role("img", name="Sheet to draw on").bounding_box()["width"] > 300
     page.close()

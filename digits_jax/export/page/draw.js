@@ -1,6 +1,6 @@
 /** Drawing: strokes of a pen, a photo or a sample, and what the network gets of it. */
 
-const sheetOfPaper = { strokes: [], background: null, sample: null };
+const sheetOfPaper = { strokes: [], background: null, photo: null, sample: null };
 /** The longer side of the sheet in pixels. */
 const PAPER = 280;
 
@@ -32,8 +32,10 @@ function setUpDrawing() {
         if (event.button !== 0) return;
         canvas.setPointerCapture(event.pointerId);
         stroke = { width: Number(find("pen").value), points: [place(event)] };
+        // The label of a sample, or of the drawing before, says nothing about a new drawing.
+        if (sheetOfPaper.sample !== null || !sheetOfPaper.strokes.length) state.labelled = false;
         sheetOfPaper.strokes.push(stroke);
-        sheetOfPaper.sample = null;
+        Object.assign(sheetOfPaper, { photo: null, sample: null });
         move(event);
     });
     canvas.addEventListener("pointermove", (event) => stroke && move(event));
@@ -72,14 +74,17 @@ function imageAt(index) {
     return content.pixels.subarray(index * size, (index + 1) * size);
 }
 
-function newSheet(background = null, sample = null) {
-    Object.assign(sheetOfPaper, { strokes: [], background, sample });
+/** Paper with a picture on it: a sample, or the ink of a photo in all its pixels. */
+function newSheet({ background = null, photo = null, sample = null } = {}) {
+    Object.assign(sheetOfPaper, { strokes: [], background, photo, sample });
+    Object.assign(state, { piece: 0, labelled: sample !== null });
+    say(find("said"), "");
     redraw();
 }
 
 function pickSample(index) {
     state.label = content.labels[index];
-    newSheet(inked(imageAt(index)), index);
+    newSheet({ background: inked(imageAt(index)), sample: index });
 }
 
 function inkStroke(context, { width, points }) {
@@ -111,13 +116,27 @@ function inkOf(canvas) {
     return ink;
 }
 
+/** The images that the network gets of the sheet: lines of digits, or one image. */
+function imagesOn({ sample, photo }) {
+    if (sample !== null) return [[imageAt(sample)]];
+    const ink = photo ?? inkOf(find("paper"));
+    if (!find("normalise").checked) return [[shrunk(ink, ...content.image_shape)]];
+    const lines = digitsOn(ink);
+    return lines.flat().length > 1 ? lines.map((line) => line.map(normalise)) : [[normalise(ink)]];
+}
+
 /** What the network gets of the sheet. While the pen is down, only the answer follows. */
 function look(drawing) {
-    const ink = sheetOfPaper.sample === null && inkOf(find("paper"));
-    state.pixels = !ink
-        ? imageAt(sheetOfPaper.sample)
-        : find("normalise").checked ? normalise(ink) : shrunk(ink, ...content.image_shape);
+    state.lines = imagesOn(sheetOfPaper);
     state.sample = sheetOfPaper.sample;
+    choosePiece(Math.min(state.piece, state.lines.flat().length - 1), drawing);
+}
+
+/** Which of several digits the bars and all that follows are about. */
+function choosePiece(index, drawing = false) {
+    if (index !== state.piece) state.labelled = false;
+    state.piece = index;
+    state.pixels = state.lines.flat()[index];
     paint(find("seen"), state.pixels, 255, INK);
     showAnswers();
     if (!drawing) showRest();

@@ -48,7 +48,7 @@ function table(caption, head, rows) {
                     element("td", {}, typeof cell === "number" ? written(cell) : cell)))))));
 }
 
-/** One of several: radio buttons in a row. Returns the group and a function that chooses. */
+/** One of several: radio buttons in a row. Returns the group and a function that chooses (null: none). */
 function choices(legend, names, chosen) {
     const name = legend.replace(/\W+/g, "-");
     const radios = names.map((text, index) => element("input", {
@@ -56,10 +56,13 @@ function choices(legend, names, chosen) {
     }));
     const group = element("fieldset", { class: "choices" }, element("legend", {}, legend),
         ...radios.map((radio, index) => element("label", {}, radio, names[index])));
-    return [group, (index) => (radios[index].checked = true)];
+    return [group, (index) => radios.forEach((radio, k) => (radio.checked = k === index))];
 }
 
-/** Bars for classes: the element, and a function that shows shares and marks some of them. */
+/**
+ * Bars, one a name: the element, and a function that shows shares (null: none), marks one of them
+ * and writes them as `text(share, index)`.
+ */
 function bars(names, label) {
     const rows = names.map((name) => {
         const bar = element("span", { class: "bar" });
@@ -68,9 +71,9 @@ function bars(names, label) {
         return { bar, share, row: element("li", {}, element("span", {}, name), track, share) };
     });
     const list = element("ol", { class: "bars", "aria-label": label }, ...rows.map((r) => r.row));
-    const show = (shares, marked) => rows.forEach(({ bar, share, row }, k) => {
-        bar.style.width = `${100 * shares[k]}%`;
-        share.textContent = percent(shares[k]);
+    const show = (shares, marked, text = percent) => rows.forEach(({ bar, share, row }, k) => {
+        bar.style.width = shares ? `${100 * shares[k]}%` : 0;
+        share.textContent = shares ? text(shares[k], k) : "–";
         row.classList.toggle("marked", k === marked);
     });
     return [list, show];

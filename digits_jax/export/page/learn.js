@@ -130,7 +130,12 @@ function showLearn() {
     find("step-back").disabled = stepShown === 0;
     find("step-on").disabled = stepShown === steps.length - 1;
     find("step-content").replaceChildren(...show());
-    learning.choose(state.label);
+    learning.choose(state.labelled ? state.label : null);
+    const empty = state.pixels.every((level) => level === 0);
+    say(find("label-said"), state.labelled || empty ? ""
+        : `Below, the network's own answer, ${content.class_names[state.label]}, is the label. ` +
+            "Choose the right one before you take a step.");
+    for (const id of ["step-one", "step-ten"]) find(id).disabled = empty || !state.labelled;
     learning.show(network.loss.probabilities(pass.logits.data), state.label);
     find("loss").textContent = `Loss C = ${written(pass.value, 4)}` +
         (learning.before === null ? "" : `, before the step ${written(learning.before, 4)}`);
@@ -159,10 +164,10 @@ const learningRate = () => 10 ** Number(find("rate").value);
 
 function setUpLearn() {
     const [group, choose] = choices("The right label", content.class_names, (k) => {
-        state.label = k;
+        Object.assign(state, { label: k, labelled: true });
         showLearn();
     });
-    find("labels").append(group);
+    find("labels").append(group, element("p", { id: "label-said", class: "quiet" }));
     const [list, show] = bars(content.class_names, "Probabilities, before and after steps");
     find("learn-bars").append(list);
     Object.assign(learning, { choose, show });

@@ -3,8 +3,14 @@
 const content = JSON.parse(find("content").textContent);
 content.pixels = await readPng(bytesOf(content.images));
 
-/** What is seen now: a picture, its label, which sample it is; parameters of each network. */
-const state = { pixels: imageAt(0), label: content.labels[0], sample: 0, active: 0 };
+/**
+ * What is seen now: an image, the lines of images on the sheet and which of them it is, which
+ * sample; its label, and whether a person gave it; the parameters of each network.
+ */
+const state = {
+    pixels: imageAt(0), lines: [[imageAt(0)]], piece: 0, sample: 0,
+    label: content.labels[0], labelled: true, active: 0,
+};
 state.networks = content.networks.map((about) => {
     const network = stack(about.config, content.image_shape, content.class_names.length);
     const trained = paramsOf(network, readSafetensors(bytesOf(about.model)));
@@ -57,18 +63,24 @@ globalThis.digits = {
         { height: rows.length, width: rows[0].length, data: Float64Array.from(rows.flat()) })),
     /** The picture that is on the page. @returns {number[]} */
     pixels: () => Array.from(state.pixels),
+    /** The picture as it is answered now, ? where the network is not sure. @returns {string} */
+    answer: () => answers[state.active].said.textContent,
+    /** The lesson that is open: of each network its settings, parameters and sizes of delta. */
+    lesson: () => lesson.sides.map(({ settings, params, deltas }) => ({
+        settings, deltas, params: params.filter(Boolean).map(({ weights, biases }) =>
+            [Array.from(weights.data), Array.from(biases.data)]),
+    })),
 };
 
-/** Of the samples that jax.grad was asked of, the one read right with the greatest loss. */
+/** Of the samples that jax.grad was asked of, the one surely read right with the greatest loss. */
 function telling() {
-    const { network, params, gradients } = current();
+    const { network, gradients } = current();
     const { shape: [known] } = gradients["layers.0.biases"];
-    const losses = Array.from({ length: known }, (_, index) => {
-        const z = forward(network, params, scalePixels(imageAt(index), network)).at(-1).data;
-        const label = content.labels[index];
-        return argmax(z) === label ? network.loss.function(z, label) : 0;
-    });
-    return argmax(losses);
+    return argmax(Array.from({ length: known }, (_, index) => {
+        const { best, sure } = read(imageAt(index), 0);
+        const right = sure && best === content.labels[index];
+        return right ? network.loss.function(digits.predict(imageAt(index), 0), best) : 0;
+    }));
 }
 
 if (state.networks.length < 2) find("network").closest("label").hidden = true;
@@ -86,6 +98,7 @@ setUpInside();
 setUpLearn();
 setUpWeight();
 setUpTrain();
+setUpLessons();
 pickSample(telling());
 chooseNetwork(0);
 chooseGreatest();

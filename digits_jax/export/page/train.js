@@ -20,8 +20,7 @@ function shuffled(list) {
 }
 
 /** Mean loss and accuracy on the images held out. */
-function score() {
-    const { network, params } = current();
+function score({ network, params }) {
     const { heldOut } = parts();
     let [loss, right] = [0, 0];
     for (const index of heldOut) {
@@ -34,36 +33,42 @@ function score() {
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
-/** One pass over the training images; pictures follow while it runs. */
-async function epoch() {
-    const one = current();
-    const { train } = parts();
-    const size = one.about.config.batch_size;
-    const order = shuffled(train);
+/**
+ * One pass over the training images; `follow` is told how many were seen, many times a second.
+ * @returns {Promise<boolean>} false where it was stopped
+ */
+async function epoch({ network, params }, rate, size, follow) {
+    const order = shuffled(parts().train);
     let drawn = performance.now();
     for (let start = 0; start + size <= order.length; start += size) {
         const batch = order.slice(start, start + size);
-        step(one.network, one.params, batch.map((i) => scalePixels(imageAt(i), one.network)),
-            batch.map((i) => content.labels[i]), Number(find("train-rate").value));
+        step(network, params, batch.map((i) => scalePixels(imageAt(i), network)),
+            batch.map((i) => content.labels[i]), rate);
         if (performance.now() - drawn > 40) {
-            showUnits();
-            find("train-said").textContent =
-                `Epoch ${training.history.length}: ${start + size} of ${order.length} images`;
+            follow(start + size);
             await nextFrame();
-            if (!training.running) return;
+            if (!training.running) return false;
             drawn = performance.now();
         }
     }
-    one.changes += Math.floor(order.length / size);
-    training.history.push(score());
+    return true;
 }
 
 async function train(epochs) {
-    Object.assign(current(), { undo: [], changes: current().changes || 1 });
+    const one = current();
+    Object.assign(one, { undo: [], changes: one.changes + 1 });
     training.running = true;
     lockTraining();
+    const follow = (seen) => {
+        showUnits();
+        find("train-said").textContent =
+            `Epoch ${training.history.length}: ${seen} of ${content.sizes[1]} images`;
+    };
     for (let n = 0; n < epochs && training.running; n++) {
-        await epoch();
+        const rate = Number(find("train-rate").value);
+        if (await epoch(one, rate, one.about.config.batch_size, follow)) {
+            training.history.push(score(one));
+        }
         showCurves();
         await nextFrame();
     }
@@ -76,11 +81,11 @@ async function train(epochs) {
 function lockTraining() {
     const { running } = training;
     const changing = ["train-one", "train-ten", "start", "network", "step-one", "step-ten",
-        "step-undo", "restore"];
+        "step-undo", "restore", "lesson-one", "lesson-five", "lesson"];
     for (const id of changing) {
         find(id).disabled = running;
     }
-    find("train-stop").disabled = !running;
+    for (const id of ["train-stop", "lesson-stop"]) find(id).disabled = !running;
 }
 
 /** Begins anew. @param {string} how run, random or zeros */
@@ -100,7 +105,7 @@ const usualRate = ({ optimizer, learning_rate: rate, loss }) =>
     optimizer === "sgd" ? rate : loss === "quadratic" ? 3 : 0.1;
 
 function restartHistory() {
-    training.history = [score()];
+    training.history = [score(current())];
     const one = current();
     find("train-rate").value = usualRate(one.about.config);
     const { l, layer } = affineLayers(one.network)[0];
@@ -134,27 +139,43 @@ function showCurves() {
     say(find("train-said"), `After ${history.length - 1} epochs: loss ${written(loss)}, accuracy ` +
         `${percent(accuracy)} on ${content.sizes[2]} images held out.` + (alike
         ? " All units of a layer are alike: each gets the same gradient, and they stay so." : ""));
-    const losses = history.map((point) => point.loss);
-    curve(find("loss-curve"), losses, extent(losses), "loss", written);
-    curve(find("accuracy-curve"), history.map((point) => point.accuracy), 1, "accuracy", percent);
-    find("loss-most").textContent = written(extent(losses));
+    curve(find("loss-curve"), history.map((point) => point.loss), "loss", written);
+    curve(find("accuracy-curve"), history.map((point) => 100 * point.accuracy), "accuracy",
+        (value) => `${value.toFixed(1)} %`);
     showUnits();
 }
 
-/** A line through the epochs, from 0 to `most`, as SVG. */
-function curve(svg, values, most, name, text) {
-    const [width, height, margin] = [300, 140, 8];
-    const x = (n) => margin + ((width - 2 * margin) * n) / Math.max(values.length - 1, 1);
-    const y = (value) => height - margin - ((height - 2 * margin) * value) / most;
-    const made = (tag, attributes) => {
+/** Round numbers that enclose the values: about four steps of 1, 2 or 5 times a power of ten. */
+function ticksAround(values) {
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const rough = Math.max(high - low, 0.05 * Math.abs(high), 1e-9) / 3;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const size = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+    const [first, last] = [Math.floor(low / size), Math.max(Math.ceil(high / size), 1)];
+    return Array.from({ length: last - first + 1 }, (_, n) =>
+        Number(((first + n) * size).toPrecision(6)));
+}
+
+/** A line through the epochs, with round numbers on both axes, as SVG. */
+function curve(svg, values, name, text) {
+    const [left, right, top, bottom] = [44, 292, 8, 140];
+    const ticks = ticksAround(values);
+    const x = (n) => left + ((right - left) * n) / Math.max(values.length - 1, 1);
+    const y = (value) => bottom - ((bottom - top) * (value - ticks[0])) / (ticks.at(-1) - ticks[0]);
+    const made = (tag, attributes, ...children) => {
         const shape = document.createElementNS("http://www.w3.org/2000/svg", tag);
         for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
+        shape.append(...children);
         return shape;
     };
-    const points = values.map((value, n) => `${x(n)},${y(value)}`).join(" ");
+    const epochs = [...new Set([0, values.length >> 1, values.length - 1])];
     svg.replaceChildren(
-        made("rect", { x: 0.5, y: 0.5, width: width - 1, height: height - 1 }),
-        made("polyline", { points }),
+        ...ticks.flatMap((tick) => [
+            made("line", { x1: left, x2: right, y1: y(tick), y2: y(tick) }),
+            made("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, String(tick)),
+        ]),
+        ...epochs.map((n) => made("text", { x: x(n), y: 156, "text-anchor": "middle" }, String(n))),
+        made("polyline", { points: values.map((value, n) => `${x(n)},${y(value)}`).join(" ") }),
         made("circle", { cx: x(values.length - 1), cy: y(values.at(-1)), r: 3.5 }));
     const list = values.map((value) => text(value)).join(", ");
     svg.setAttribute("aria-label", `${name}, epoch by epoch: ${list}`);
@@ -163,6 +184,8 @@ function curve(svg, values, most, name, text) {
 function setUpTrain() {
     find("train-one").addEventListener("click", () => train(1));
     find("train-ten").addEventListener("click", () => train(10));
-    find("train-stop").addEventListener("click", () => (training.running = false));
+    for (const id of ["train-stop", "lesson-stop"]) {
+        find(id).addEventListener("click", () => (training.running = false));
+    }
     find("start").addEventListener("change", (event) => startFrom(event.target.value));
 }

@@ -61,8 +61,9 @@ function showWeight(pass) {
     if (layer.kind === "dense") {
         const a = pass.inputs[l].data[k];
         const before = n ? `a_{${k + 1}}^${n}` : `x_{${k + 1}}`;
-        parts.push(formula(`frac{∂C}{∂${w}} = δ_{${j + 1}}^${n + 1} ${before} = ` +
-            `"${written(delta.data[j], 4)}" × "${written(a, 4)}" = "${written(derivative, 4)}"`));
+        parts.push(formula(`frac{∂C}{∂${w}} = δ_{${j + 1}}^${n + 1} ${before}`),
+            formula(`= "${written(delta.data[j], 4)}" × "${written(a, 4)}"`),
+            formula(`= "${written(derivative, 4)}"`));
         parts.push(...errorOf(n, j));
     } else {
         const patches = layer.unfold(pass.inputs[l]);
@@ -91,7 +92,8 @@ function showWeight(pass) {
             `${known > 1 ? `${known} test images` : "test image"}, with the right label and the ` +
             "parameters of the run."));
     }
-    find("weight").replaceChildren(...parts);
+    find("weight").replaceChildren(...(find("predict").checked && chosen.guessed !== derivative
+        ? [parts[0], ask(derivative)] : parts));
 
     /** Where the error of a dense unit comes from: a sum over the units that it feeds. */
     function errorOf(m, unit) {
@@ -116,7 +118,21 @@ function showWeight(pass) {
     }
 }
 
+/** The sign of a derivative, asked before it is shown. */
+function ask(derivative) {
+    const signs = ["negative", "zero", "positive"];
+    const [group] = choices("Is ∂C/∂w negative, zero or positive?", signs, (index) => {
+        chosen.guessed = derivative;
+        showLearn();
+        const right = index === Math.sign(derivative) + 1;
+        find("weight").prepend(element("p", { role: "status" },
+            `${right ? "Right" : "Not so"}: it is ${signs[Math.sign(derivative) + 1]}.`));
+    });
+    return group;
+}
+
 function setUpWeight() {
+    find("predict").addEventListener("change", showLearn);
     const read = (id) => Math.max(1, Math.round(Number(find(id).value) || 1)) - 1;
     for (const id of ["weight-layer", "weight-output", "weight-input"]) {
         find(id).addEventListener("change", () => chooseWeight(
