@@ -247,7 +247,8 @@ def make_training(
                 hyperparameters, state, Dataset(dataset.images[rows], dataset.labels[rows])
             )
 
-        state, metrics = jax.lax.scan(step, state, batches)
+        with jax.named_scope("steps"):  # by which a compiled program's loop is found
+            state, metrics = jax.lax.scan(step, state, batches)
         means = jax.tree.map(jnp.mean, metrics)
         return state, means._replace(learning_rate=metrics.learning_rate[-1])
 

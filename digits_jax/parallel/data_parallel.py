@@ -9,7 +9,8 @@ is `Config.shards`, and on nothing else of the machines.
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -37,8 +38,22 @@ class PlacedTraining(NamedTuple):
     by_shard: Sharding | None
 
 
+def of_one_shard(config: Config) -> Config:
+    """The run that each of `config.shards` devices makes, with its part of the images."""
+    return dataclasses.replace(
+        config,
+        batch_size=config.batch_size // config.shards,
+        train_size=config.train_size // config.shards,
+        shards=1,
+    )
+
+
 def make_placed_training(
-    config: Config, image_shape: tuple[int, int], num_classes: int, gradient_norms: bool = False
+    config: Config,
+    image_shape: tuple[int, int],
+    num_classes: int,
+    gradient_norms: bool = False,
+    devices: Sequence[Any] | None = None,
 ) -> PlacedTraining:
     """Everything that a run computes on its `config.shards` devices, not yet compiled.
 
@@ -47,18 +62,13 @@ def make_placed_training(
         image_shape: height and width of an image, in pixels.
         num_classes: number of classes.
         gradient_norms: whether metrics hold the norm of each layer's gradient.
+        devices: those to use; by default the first that there are.
     """
     if config.shards == 1:
         training = make_training(config, image_shape, num_classes, gradient_norms=gradient_norms)
         return PlacedTraining(training, None, None)
-    part = dataclasses.replace(
-        config,
-        batch_size=config.batch_size // config.shards,
-        train_size=config.train_size // config.shards,
-        shards=1,
-    )
     training = make_training(
-        part, image_shape, num_classes, gradient_norms=gradient_norms, axis=SHARDS
+        of_one_shard(config), image_shape, num_classes, gradient_norms=gradient_norms, axis=SHARDS
     )
 
     def epoch(
@@ -72,7 +82,7 @@ def make_placed_training(
         return after._replace(key=state.key), metrics._replace(loss=loss, accuracy=accuracy)
 
     evaluate = make_evaluate(training.model, LOSSES[config.loss], SHARDS)
-    mesh = make_mesh(SHARDS, config.shards)
+    mesh = make_mesh(SHARDS, config.shards, devices=devices)
     shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=COPIED)
     return PlacedTraining(
         training._replace(

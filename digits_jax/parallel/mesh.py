@@ -1,5 +1,6 @@
 """The devices of all processes as one mesh, and arrays that lie on it or go from one to another."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -47,9 +48,13 @@ def gather(tree: Tree) -> Tree:
     return whole
 
 
-def make_mesh(axis: str, count: int | None = None, here: bool = False) -> Mesh:
-    """The first `count` devices in one row, or all: of all processes, or only of this one."""
-    devices = (jax.local_devices() if here else jax.devices())[:count]
+def make_mesh(
+    axis: str, count: int | None = None, here: bool = False, devices: Sequence[Any] | None = None
+) -> Mesh:
+    """The first `count` devices in one row, or all: of all processes, of this one, or of a list."""
+    if devices is None:
+        devices = jax.local_devices() if here else jax.devices()
+    devices = devices[:count]
     return jax.make_mesh((len(devices),), (axis,), axis_types=(AxisType.Auto,), devices=devices)
 
 
@@ -75,6 +80,14 @@ def put(tree: Tree, sharding: Sharding | None) -> Tree:
 
     sent: Tree = jax.tree.map(send, tree)
     return sent
+
+
+def shapes(tree: Any, sharding: Sharding | None) -> Any:
+    """Shapes and types of arrays, and where they lie: what a program is compiled for."""
+    return jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding),  # type: ignore[no-untyped-call]
+        tree,
+    )
 
 
 def local(tree: Tree) -> Tree:

@@ -38,7 +38,7 @@ GROUPS = (
     "sweep",
     "comparison",
     "benchmark",
-    "scaling",
+    "target",
     "run",
     "hosts",
 )

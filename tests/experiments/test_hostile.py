@@ -85,9 +85,11 @@ REFUSED = {
         "--train_sizes=x": "expected whole numbers",
         "--workdir=": "workdir is empty",
     },
-    "scaling": {
-        "--devices=": "devices: expected numbers of at least 1",
-        "--devices=-1": "devices: expected numbers of at least 1",
+    "compile_for": {
+        "--target=": "target=: expected cpu or cpu:8",
+        "--target=cpu:0": "target=cpu:0: expected cpu or cpu:8",
+        "--target=tpu:v9": "target=tpu:v9: expected cpu or cpu:8",
+        "--target=cpu:4": "must divide by shards=4: the nearest that do are batch_size=12",
         "--image_shape=28": "expected height and width",
         "--data_dir=/nope --train_size=all": "/nope: no such folder",
     },
@@ -188,12 +190,12 @@ def test_a_damaged_file_of_a_run_gives_one_line_or_changes_nothing(
         (run / name).write_bytes(whole)
 
 
-@pytest.mark.parametrize("script", ["sweep", "scaling", "compare_gradients"])
+@pytest.mark.parametrize("script", ["sweep", "compare_gradients"])
 def test_a_network_larger_than_memory_is_refused_before_anything_is_compiled(
     fork_module, assert_one_line_error, tmp_path, script
 ):
-    flags = () if script == "scaling" else (f"--workdir={tmp_path / 'run'}",)
-    process = fork_module(f"experiments.{script}", "--hidden=100000000", *flags)
+    flags = ("--hidden=100000000", f"--workdir={tmp_path / 'run'}")
+    process = fork_module(f"experiments.{script}", *flags)
     assert_one_line_error(process, "optimizer's state take 592 GiB of memory, and there are")
     assert not (tmp_path / "run").exists()
 

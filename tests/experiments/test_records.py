@@ -66,11 +66,11 @@ def test_that_of_a_sweep_with_its_flag_file(recorded, tmp_path, write_idx_folder
     assert table(again, without=1) == table(first, without=1)
 
 
-def test_that_of_scaling(recorded):
-    words = ("experiments.scaling", "--devices=1,2", "--image_shape=5,7", "--batch_size=20")
-    first = recorded("scaling", *words, "--train_size=400", "--record")
-    assert [row[0] for row in table(first)[2:]] == ["| 1", "| 2"]
-    assert table(recorded("scaling", *command(first), "--record")) == table(first)
+def test_that_of_a_program_compiled_for_devices(recorded):
+    words = ("experiments.compile_for", "--target=cpu", "--target=cpu:2", "--image_shape=5,7")
+    first = recorded("two", *words, "--batch_size=20", "--train_size=400", "--record=two")
+    assert table(first)[0] == ["| of one device", "cpu", "cpu:2 |"]
+    assert table(recorded("two", *command(first), "--record=two")) == table(first)
 
 
 def test_that_of_runs_alone_and_together(
