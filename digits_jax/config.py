@@ -122,7 +122,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, tuple):  # ("30",) is (30,)
-            object.__setattr__(self, "hidden", tuple(map(str, self.hidden)))
+            object.__setattr__(self, "hidden", tuple(layers.split(self.hidden)))
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         for problem in self._problems():

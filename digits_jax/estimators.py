@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int32, Key
 
 from digits_jax.gradients import LossAndLogits, ValueAndGrad, make_mean_loss, manual
-from digits_jax.layers import Layer, Parameters
+from digits_jax.layers import Affine, Layer, Parameters
 from digits_jax.losses import Loss
 from digits_jax.models import Model, Params
 
@@ -47,9 +47,10 @@ def with_feedback(
 ) -> ValueAndGrad:
     """As `feedback_alignment`, by what `feedback` gives for the parameters of the n-th layer."""
 
-    def pullback(n: int, layer: Layer, p: Any, a: Array, delta: Array) -> tuple[Any, Array]:
-        grad, back = _pull(layer, p, a, delta)
-        return grad, _pull(layer, feedback(n, p), a, delta)[1] if p else back
+    def pullback(n: int, layer: Any, p: Any, kept: Any, delta: Array) -> tuple[Any, Array]:
+        grad, back = layer.pullback(p, kept, delta)
+        affine = isinstance(p, Affine)
+        return grad, layer.pullback(feedback(n, p), kept, delta)[1] if affine else back
 
     return manual(_with_pullbacks(model, pullback), loss)
 
@@ -64,12 +65,12 @@ def direct_feedback_alignment(
     neural networks, 2016). With one hidden layer it is feedback alignment by B^T.
     """
 
-    def pullback(n: int, layer: Layer, p: Any, a: Array, pulled: Any) -> tuple[Any, Any]:
+    def pullback(n: int, layer: Any, p: Any, kept: Any, pulled: Any) -> tuple[Any, Any]:
         # The last layer is given e; those before it their delta, with e beside it.
         delta, e = pulled if isinstance(pulled, tuple) else (pulled, pulled)
-        grad, back = _pull(layer, p, a, delta)
+        grad, back = layer.pullback(p, kept, delta)
         if p:
-            shape = (len(a), *a.shape[2:], len(e))
+            shape = (len(back), *back.shape[2:], len(e))
             noise = jax.random.normal(jax.random.fold_in(key, n), shape, e.dtype)
             back = jnp.moveaxis(jnp.tensordot(noise / math.sqrt(len(e)), e, 1), -1, 1)
         return grad, (back, e)
@@ -106,17 +107,30 @@ def evolution(model: Model, loss: Loss, key: Any, step: Any, count: int) -> Valu
     return _along_directions(model, loss, jax.random.fold_in(key, step), count, slope)
 
 
-def _pull(layer: Layer, p: Any, a: Array, delta: Array) -> Any:
-    """By the pullback written by hand or, where there is none, by that of JAX."""
-    pullback: Any = layer.pullback or (lambda p, a, delta: jax.vjp(layer.forward, p, a)[1](delta))
-    return pullback(p, a, delta)
+def _by_jax(layer: Layer) -> Layer:
+    """The layer with a pullback by JAX, which is what its forward keeps."""
+
+    def forward(p: Any, state: Any, a: Any, key: Any) -> tuple[Any, Any, Any]:
+        def output(p: Any, a: Any) -> tuple[Any, Any]:
+            z, _, after = layer.forward(p, state, a, key)
+            return z, after
+
+        return jax.vjp(output, p, a, has_aux=True)
+
+    return layer._replace(forward=forward, pullback=lambda p, vjp, delta: vjp(delta))
 
 
 def _with_pullbacks(model: Model, pullback: Callable[..., tuple[Any, Any]]) -> Model:
-    numbered = enumerate(model.layers)
-    layers = [
-        layer._replace(pullback=functools.partial(pullback, n, layer)) for n, layer in numbered
-    ]
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    layers = []
+    for n, (layer, p) in enumerate(zip(model.layers, params, strict=True)):
+        if not isinstance(p, Affine) and layer.role != "norm" and jax.tree.leaves(p):
+            raise ValueError(
+                f"feedback by random weights is not defined through {layer.kind}: train this "
+                "network by autodiff, manual, forward_gradient or evolution"
+            )
+        derived = layer if layer.pullback else _by_jax(layer)
+        layers.append(derived._replace(pullback=functools.partial(pullback, n, derived)))
     return model._replace(layers=tuple(layers))
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from digits_jax.data.dataset import Dataset, check_labels
 from digits_jax.losses import Loss
-from digits_jax.models import Model, Params
+from digits_jax.models import Model, Weights
 
 # Bounds the memory of one pass: this many images are float32 at a time.
 EVALUATION_BATCH = 1_000
@@ -30,7 +30,7 @@ class Metrics(NamedTuple):
     confusion: Int[Array, "classes classes"]
 
 
-Evaluate = Callable[[Params, Dataset], Metrics]
+Evaluate = Callable[[Weights, Dataset], Metrics]
 
 
 def scale_pixels(images: Array, dtype: jnp.dtype) -> Array:
@@ -38,17 +38,17 @@ def scale_pixels(images: Array, dtype: jnp.dtype) -> Array:
     return images.astype(dtype) / 255
 
 
-def dtype_of(params: Params) -> jnp.dtype:
+def dtype_of(params: Weights) -> jnp.dtype:
     """The type that a network computes in."""
     return jnp.result_type(*jax.tree.leaves(params))
 
 
 def make_logits(
     model: Model,
-) -> Callable[[Params, UInt8[Any, "n height width"]], Float[Array, "n classes"]]:
+) -> Callable[[Weights, UInt8[Any, "n height width"]], Float[Array, "n classes"]]:
     """The function that gives the logits of every image, the last incomplete batch included."""
 
-    def logits(params: Params, images: UInt8[Any, "n height width"]) -> Float[Array, "n classes"]:
+    def logits(params: Weights, images: UInt8[Any, "n height width"]) -> Float[Array, "n classes"]:
         def logits_of(batch: Array) -> Float[Array, "batch classes"]:
             return model.apply(params, scale_pixels(batch, dtype_of(params)))
 
@@ -79,7 +79,7 @@ def make_evaluate(model: Model, loss: Loss, axis: str | None = None) -> Evaluate
     """
     logits_of = make_logits(model)
 
-    def evaluate(params: Params, dataset: Dataset) -> Metrics:
+    def evaluate(params: Weights, dataset: Dataset) -> Metrics:
         images, labels = dataset
         logits = logits_of(params, images)
         check_labels(labels, logits.shape[-1], least=NO_LABEL)

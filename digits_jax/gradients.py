@@ -4,24 +4,27 @@
 every parameter, and are here to be compared with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from digits_jax.layers import Layer, State, chain
 from digits_jax.losses import Loss
-from digits_jax.models import Model, Params, scopes
+from digits_jax.models import Model, Params, through
 
-# The logits come with the mean loss, so that nothing computes them twice.
-LossAndLogits = tuple[Float[Array, ""], Float[Array, "batch classes"]]
-ValueAndGrad = Callable[
-    [Params, Float[Array, "batch height width"], Int[Array, " batch"]],
-    tuple[LossAndLogits, Params],
-]
-MeanLoss = Callable[
-    [Params, Float[Array, "batch height width"], Int[Array, " batch"]], LossAndLogits
+# With the mean loss come the logits, so that nothing computes them twice; of a call that is given a
+# state, (logits, state after).
+LossAndLogits = tuple[Float[Array, ""], Any]
+# Parameters, images and labels; for a network with state or random numbers, state and key as well.
+ValueAndGrad = Callable[..., tuple[LossAndLogits, Params]]
+MeanLoss = Callable[..., LossAndLogits]
+# From logits and labels to dC/d(logits), C being the mean loss of the batch.
+OfLogits = Callable[
+    [Float[Array, "batch classes"], Int[Array, " batch"]], Float[Array, "batch classes"]
 ]
 
 # Directions that forward_mode and finite_differences take at a time: more of them need more memory,
@@ -30,16 +33,33 @@ CHUNK = 16
 
 
 def make_mean_loss(model: Model, loss: Loss) -> MeanLoss:
-    """The mean loss of a batch as a function of the parameters: what every gradient is of."""
+    """The mean loss of a batch as a function of the parameters: what every gradient is of.
+
+    It is the loss of a step of training. The state and the key of that step come after the labels;
+    without them they are the first state and a fixed key.
+    """
 
     def mean_loss(
-        params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
+        params: Params,
+        images: Float[Array, "batch height width"],
+        labels: Int[Array, " batch"],
+        *given: Any,
     ) -> LossAndLogits:
-        logits = model.apply(params, images)
+        state, key = given or _first(model)
+        logits, _, after = model.forward(params, state, images, key)
         with jax.named_scope("loss"):
-            return jnp.mean(loss.function(logits, labels)), logits
+            return jnp.mean(loss.function(logits, labels)), (logits, after) if given else logits
 
     return mean_loss
+
+
+def _first(model: Model) -> tuple[State, Any]:
+    """The first state, and a fixed key where the network makes use of one."""
+    state = model.state()
+    if not model.draws and not jax.tree.leaves(state):
+        return state, None
+    with jax.ensure_compile_time_eval():
+        return state, jax.random.key(0)
 
 
 def autodiff(model: Model, loss: Loss) -> ValueAndGrad:
@@ -52,47 +72,57 @@ def autodiff(model: Model, loss: Loss) -> ValueAndGrad:
     return jax.value_and_grad(make_mean_loss(model, loss), has_aux=True)
 
 
-def manual(model: Model, loss: Loss) -> ValueAndGrad:
-    """The same by hand, for any stack of layers: back-propagation.
+def manual(model: Model, loss: Loss, bp1: OfLogits | None = None) -> ValueAndGrad:
+    """The same by hand, for any chain of layers: back-propagation.
 
-    With a^l = f^l(p^l, a^(l-1)) for each layer and C the mean loss of a batch, delta begins as the
-    derivative of C with respect to the logits z^L,
+    With C the mean loss of a batch, delta begins as the derivative of C with respect to the logits,
 
         BP1  delta = dC/dz^L,
 
-    and each layer's pullback takes it from dC/da^l to dC/da^(l-1), and gives dC/dp^l on the way.
-    For dense layers these are the equations BP2 to BP4 of Rumelhart, Hinton and Williams (1986;
-    numbered as in Nielsen, 2015, chapter 2).
+    and the chain's pullback takes it back through those of its layers. For dense layers they are
+    the equations BP2 to BP4 of Rumelhart, Hinton and Williams (1986; numbered as in Nielsen, 2015,
+    chapter 2).
+
+    Args:
+        model: the network.
+        loss: the loss.
+        bp1: dC/dz^L from logits and labels; by default `loss.derivative`, divided by the batch
+            size.
 
     Raises:
         ValueError: where a layer has no derivative written by hand.
     """
-    for layer in model.layers:
-        if layer.pullback is None:
-            raise ValueError(f"{layer.kind} has no derivative written by hand")
+    if missing := underived(model.layers):
+        raise ValueError(f"{missing} has no derivative written by hand")
+    network = chain(*model.layers)
+    forward = through(network)
+
+    def of_mean(logits: Array, labels: Array) -> Array:
+        return loss.derivative(logits, labels) / len(labels)  # BP1
 
     def value_and_grad(
-        params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
+        params: Params,
+        images: Float[Array, "batch height width"],
+        labels: Int[Array, " batch"],
+        *given: Any,
     ) -> tuple[LossAndLogits, Params]:
-        names, a, inputs = scopes(model.layers), images[None], []
-        for name, layer, p in zip(names, model.layers, params, strict=True):
-            inputs.append(a)
-            with jax.named_scope(name):
-                a = layer.forward(p, a)
-        logits = a.T
+        state, key = given or _first(model)
+        logits, kept, after = forward(params, state, images, key)
         with jax.named_scope("pullback(loss)"):
-            delta = loss.derivative(logits, labels).T / len(labels)  # BP1
-        grads = []
-        for name, layer, p, a in list(zip(names, model.layers, params, inputs, strict=True))[::-1]:
-            assert layer.pullback
-            with jax.named_scope(f"pullback({name})"):
-                grad, delta = layer.pullback(p, a, delta)  # BP2, BP3, BP4
-            grads.append(grad)
+            delta = (bp1 or of_mean)(logits, labels).T
+        assert network.pullback
+        grads, _ = network.pullback(params, kept, delta)
         with jax.named_scope("loss"):
             mean_loss = jnp.mean(loss.function(logits, labels))
-        return (mean_loss, logits), tuple(reversed(grads))
+        return (mean_loss, (logits, after) if given else logits), grads
 
     return value_and_grad
+
+
+def underived(layers: Sequence[Layer]) -> str:
+    """The kind of the first layer, also inside others, without a pullback; "" if all have one."""
+    inner = (underived(layer.layers) or layer.kind for layer in layers if not layer.pullback)
+    return next(inner, "")
 
 
 def averaged(value_and_grad: ValueAndGrad, axis: str) -> ValueAndGrad:
@@ -102,12 +132,10 @@ def averaged(value_and_grad: ValueAndGrad, axis: str) -> ValueAndGrad:
     mean loss is the mean of the parts' gradients, which one all-reduce sends as one vector.
     """
 
-    def average(
-        params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[LossAndLogits, Params]:
+    def average(params: Params, *batch: Any) -> tuple[LossAndLogits, Params]:
         # Else jax.grad, of parameters that all devices have in common, would sum by itself.
         params = jax.lax.pcast(params, axis, to="varying")
-        value, grads = value_and_grad(params, images, labels)
+        value, grads = value_and_grad(params, *batch)
         vector, unravel = ravel_pytree(grads)
         return value, unravel(jax.lax.pmean(vector, axis))  # type: ignore[no-untyped-call]
 
@@ -127,20 +155,18 @@ def forward_mode(model: Model, loss: Loss, chunk: int = CHUNK) -> ValueAndGrad:
     """
     mean_loss = make_mean_loss(model, loss)
 
-    def value_and_grad(
-        params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[LossAndLogits, Params]:
+    def value_and_grad(params: Params, *batch: Any) -> tuple[LossAndLogits, Params]:
         theta, unravel = ravel_pytree(params)
 
         def cost(theta: Float[Array, " parameters"]) -> Float[Array, ""]:
-            return mean_loss(unravel(theta), images, labels)[0]
+            return mean_loss(unravel(theta), *batch)[0]
 
         def partial_derivative(i: Int[Array, ""]) -> Float[Array, ""]:
             e_i = jnp.zeros_like(theta).at[i].set(1)
             derivative: Float[Array, ""] = jax.jvp(cost, (theta,), (e_i,))[1]
             return derivative
 
-        return mean_loss(params, images, labels), unravel(
+        return mean_loss(params, *batch), unravel(
             _for_every_parameter(partial_derivative, theta.size, chunk)
         )
 
@@ -164,20 +190,18 @@ def finite_differences(
     """
     mean_loss = make_mean_loss(model, loss)
 
-    def value_and_grad(
-        params: Params, images: Float[Array, "batch height width"], labels: Int[Array, " batch"]
-    ) -> tuple[LossAndLogits, Params]:
+    def value_and_grad(params: Params, *batch: Any) -> tuple[LossAndLogits, Params]:
         theta, unravel = ravel_pytree(params)
         epsilon = float(jnp.finfo(theta.dtype).eps)  # type: ignore[no-untyped-call]
         h = epsilon ** (1 / 3) if step is None else step
 
         def cost(theta: Float[Array, " parameters"]) -> Float[Array, ""]:
-            return mean_loss(unravel(theta), images, labels)[0]
+            return mean_loss(unravel(theta), *batch)[0]
 
         def partial_derivative(i: Int[Array, ""]) -> Float[Array, ""]:
             return (cost(theta.at[i].add(h)) - cost(theta.at[i].add(-h))) / (2 * h)
 
-        return mean_loss(params, images, labels), unravel(
+        return mean_loss(params, *batch), unravel(
             _for_every_parameter(partial_derivative, theta.size, chunk)
         )
 

@@ -1,31 +1,81 @@
 """Models: a stack of layers as a pair of pure functions over a pytree of parameters."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from digits_jax import layers
-from digits_jax.layers import Affine, Layer, Parameters, Shape
+from digits_jax.layers import (
+    Affine,
+    Initializer,
+    Kept,
+    Layer,
+    Parameters,
+    State,
+    chain,
+    parse,
+    place,
+)
 
-# An entry for each layer: `Affine`, or () for a layer without parameters.
+# An entry for each layer: `Affine`, parameters of another kind, or () for none.
 Params = tuple[Parameters, ...]
 
 
+class Fitted(NamedTuple):
+    """Parameters with the state, such as running statistics, that a network evaluates with."""
+
+    params: Params
+    state: State
+
+
+# What a network is evaluated with: `Params` alone where it has no state.
+Weights = Params | Fitted
+
+
+Forward = Callable[
+    [Params, State, Float[Array, "batch height width"], Key[Array, ""] | None],
+    tuple[Float[Array, "batch classes"], Kept, State],
+]
+
+
 class Model(NamedTuple):
-    """A network: its layers, parameters from a key, logits from parameters and images."""
+    """A network: its layers and what can be computed with them.
+
+    init: parameters from a key.
+    forward: (params, state, images, key) -> (logits, kept, state after): the one way through the
+        network, for training with a key and for evaluation without.
+    state: the first state; an empty tree where no layer has one.
+    draws: whether a step of training draws random numbers.
+    """
 
     layers: tuple[Layer, ...]
     init: Callable[[Key[Array, ""]], Params]
-    apply: Callable[[Params, Float[Array, "batch height width"]], Float[Array, "batch classes"]]
+    forward: Forward
+    state: Callable[[], State]
+    draws: bool = False
 
+    def apply(
+        self, weights: Weights, images: Float[Array, "batch height width"]
+    ) -> Float[Array, "batch classes"]:
+        """The logits of images by an evaluation."""
+        return self.forward(*self.split(weights), images, None)[0]
 
-# From standard normal noise, a row [fan-in + 1] for each output, to parameters.
-Initializer = Callable[[Float[Array, "out columns"]], Affine]
+    def split(self, weights: Weights) -> tuple[Params, State]:
+        """Parameters and state of what the network is evaluated with.
+
+        Raises:
+            ValueError: in one line, where the network has a state and `weights` has not.
+        """
+        if isinstance(weights, Fitted):
+            return weights.params, weights.state
+        if jax.tree.leaves(state := self.state()):
+            raise ValueError("this network has running statistics: apply Fitted(params, state)")
+        return weights, state
 
 
 def lecun_normal(noise: Float[Array, "out columns"]) -> Affine:
@@ -54,65 +104,81 @@ def stack(
     image_shape: tuple[int, int],
     num_classes: int,
     initializer: Initializer = lecun_normal,
+    axis: str | None = None,
 ) -> Model:
-    """A network of hidden layers, an activation after each that has parameters, and an output.
+    """A network of hidden layers, their activations where `layers.place` puts them, and an output.
 
     Args:
         hidden: words of `layers.parse`: ("30",) for the classic network.
         activation: as `layers.activation` makes it.
         image_shape: height and width of an image, in pixels.
         num_classes: number of classes.
-        initializer: makes the parameters of each layer from normal noise.
+        initializer: makes weights and biases from normal noise.
+        axis: a mesh axis over which every batch is spread.
 
     Raises:
         ValueError: in one line, where a layer cannot follow the one before it.
     """
-    network: list[Layer] = []
-    noise_shapes: list[Shape] = []
-    shape: Shape = (1, *image_shape)
-
-    def add(layer: Layer) -> None:
-        nonlocal shape
-        network.append(layer)
-        noise_shape, shape = layer.shapes(shape)
-        noise_shapes.append(noise_shape)
-
-    for layer in layers.parse([*hidden, num_classes]):
-        if layer.kind == "dense" and len(shape) > 1:
-            add(layers.flatten())
-        add(layer)
-        if noise_shapes[-1]:
-            add(activation)
-    network.pop()  # no activation after the output: logits
+    start = (1, *image_shape)
+    placed, _, _ = place(parse([*hidden, num_classes]), activation, start, axis)
+    network = chain(*placed)  # no activation after the output: logits
 
     def init(key: Key[Array, ""]) -> Params:
         # One draw for all layers: XLA takes 0.2 s to compile each.
-        sizes = [math.prod(shape) if shape else 0 for shape in noise_shapes[:-1]]
-        ends = list(itertools.accumulate(sizes))
+        shapes, tree = jax.tree.flatten(network.shapes(start)[0], is_leaf=_is_shape)
+        ends = list(itertools.accumulate(map(math.prod, shapes)))
         noise = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
-        return tuple(
-            initializer(part.reshape(shape)) if shape else ()
-            for part, shape in zip(noise, noise_shapes, strict=False)
-        )
+        parts = [part.reshape(shape) for part, shape in zip(noise, shapes, strict=True)]
+        params: Params = network.make(initializer, jax.tree.unflatten(tree, parts), start)
+        return params
 
-    def apply(
-        params: Params, images: Float[Array, "batch height width"]
-    ) -> Float[Array, "batch classes"]:
+    first_state = functools.partial(network.state, start)
+    return Model(network.layers, init, through(network), first_state, network.draws)
+
+
+def through(network: Layer) -> Forward:
+    """The one way from images to logits: examples are columns within the network."""
+
+    def forward(
+        params: Params,
+        state: State,
+        images: Float[Array, "batch height width"],
+        key: Key[Array, ""] | None,
+    ) -> tuple[Float[Array, "batch classes"], Kept, State]:
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(f"images are {images.dtype}: expected floats, as of scale_pixels")
-        a = images[None]
-        for name, layer, p in zip(scopes(network), network, params, strict=True):
-            with jax.named_scope(name):
-                a = layer.forward(p, a)
-        return a.T
+        a, kept, after = network.forward(params, state, images[None], key)
+        return a.T, kept, after
 
-    return Model(tuple(network), init, apply)
+    return forward
 
 
-def scopes(network: Sequence[Layer]) -> list[str]:
-    """A name for each layer, in profiles and programs too: dense1, sigmoid1, dense2."""
-    kinds = [layer.kind for layer in network]
-    return [f"{kind}{kinds[: i + 1].count(kind)}" for i, kind in enumerate(kinds)]
+def with_inputs(model: Model) -> Callable[[Weights, Array], tuple[Array, list[Array]]]:
+    """The function from images to logits and the input of each layer, by an evaluation."""
+
+    def watched(layer: Layer) -> Layer:
+        def forward(p: Any, state: Any, a: Any, key: Any) -> tuple[Any, Any, Any]:
+            z, _, after = layer.forward(p, state, a, key)
+            return z, a, after
+
+        return layer._replace(forward=forward)
+
+    network = through(chain(*map(watched, model.layers)))
+
+    def evaluate(weights: Weights, images: Array) -> tuple[Array, list[Array]]:
+        logits, inputs, _ = network(*model.split(weights), images, None)
+        return logits, list(inputs)
+
+    return evaluate
+
+
+def fitted(params: Params, state: State) -> Weights:
+    """Parameters with a state, where there is one."""
+    return Fitted(params, state) if jax.tree.leaves(state) else params
+
+
+def _is_shape(noise: Any) -> bool:
+    return isinstance(noise, tuple) and noise != () and all(isinstance(n, int) for n in noise)
 
 
 def describe(hidden: Sequence[str | int], image_shape: tuple[int, int], num_classes: int) -> str:
@@ -123,6 +189,7 @@ def describe(hidden: Sequence[str | int], image_shape: tuple[int, int], num_clas
     return "-".join(map(str, [pixels, *hidden, num_classes]))
 
 
-def count_parameters(params: Params) -> int:
-    """Number of weights and biases."""
+def count_parameters(weights: Weights) -> int:
+    """The number of weights, biases and other parameters; running statistics are not counted."""
+    params = weights.params if isinstance(weights, Fitted) else weights
     return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -15,13 +15,14 @@ from digits_jax.config import Config, Hyperparameters
 from digits_jax.data.dataset import Dataset, check_labels
 from digits_jax.estimators import ESTIMATORS
 from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
+from digits_jax.layers import State
 from digits_jax.losses import LOSSES, smooth
-from digits_jax.models import INITIALIZERS, Model, Params, stack
+from digits_jax.models import INITIALIZERS, Model, Params, Weights, fitted, stack
 from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
 
 # The purposes of a run's random keys; and of the second one, whose others are numbers of epochs.
 INIT, SHUFFLE, ESTIMATE = 0, 1, 2
-DISTORT = 2**32 - 1
+DISTORT, DROP = 2**32 - 1, 2**32 - 2
 
 
 class Best(NamedTuple):
@@ -33,30 +34,32 @@ class Best(NamedTuple):
 
     errors: Int32[Array, ""]
     epoch: Int32[Array, ""]
-    params: Params | None
+    params: Weights | None
 
 
 class TrainState(NamedTuple):
     """What a step hands to the next. `step` counts updates.
 
-    `key` draws the order of images and their distortions. `average`, where there is one, is the
-    running mean of the parameters; `best` is there where the run depends on it.
+    `key` draws the order of images, their distortions and what layers draw. `average`, where there
+    is one, is the running mean of the parameters and of the network's state; `best` is there where
+    the run depends on it. `network` is the state of the layers, such as running statistics.
     """
 
     params: Params
     opt_state: optax.OptState
     step: Int32[Array, ""]
     key: Key[Array, ""]
-    average: Params | None = None
+    average: Weights | None = None
     best: Best | None = None
+    network: State = ()
 
     @property
-    def current(self) -> Params:
+    def current(self) -> Weights:
         """The parameters that are scored after an epoch: their mean, or the last."""
-        return self.params if self.average is None else self.average
+        return fitted(self.params, self.network) if self.average is None else self.average
 
     @property
-    def judged(self) -> Params:
+    def judged(self) -> Weights:
         """The parameters that the run ends with: of its best epoch, or the current ones."""
         kept = self.best and self.best.params
         return self.current if kept is None else kept
@@ -84,7 +87,7 @@ class Training(NamedTuple):
     start: Callable[[Hyperparameters, Params], TrainState]
     train_step: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
     epoch: Callable[[Hyperparameters, TrainState, Dataset], tuple[TrainState, TrainMetrics]]
-    evaluate: Callable[[Params, Dataset], Metrics]
+    evaluate: Callable[[Weights, Dataset], Metrics]
     keep_best: Callable[[TrainState, Metrics], TrainState]
     out_of_patience: Callable[[TrainState], Bool[Array, ""]]
     run: Callable[
@@ -93,15 +96,19 @@ class Training(NamedTuple):
     ]
 
 
-def make_model(config: Config, image_shape: tuple[int, int], num_classes: int) -> Model:
+def make_model(
+    config: Config, image_shape: tuple[int, int], num_classes: int, axis: str | None = None
+) -> Model:
     """The network of a Config for images of `image_shape` pixels.
+
+    With `axis`, a mesh axis over which every batch is spread, statistics are of the whole batch.
 
     Raises:
         ValueError: in one line, where the images leave nothing for one of its layers.
     """
     activation = layers.activation(config.activation, ACTIVATIONS[config.activation])
     initializer = INITIALIZERS[config.init]
-    return stack(config.hidden, activation, image_shape, num_classes, initializer)
+    return stack(config.hidden, activation, image_shape, num_classes, initializer, axis)
 
 
 def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
@@ -121,16 +128,19 @@ def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
 
 
 def running_mean(
-    mean: Params, params: Params, decay: Float[Array, ""], step: Int32[Array, ""]
-) -> Params:
+    mean: Weights, weights: Weights, decay: Float[Array, ""], step: Int32[Array, ""]
+) -> Weights:
     """The mean of the parameters after steps 1 to t, those of step i weighing decay^(t - i).
+
+    Running statistics are averaged alike: the mean of z = W a is linear in W, so that a mean of
+    such means belongs to the mean of the W, while those of the last W do not.
 
     Averages of the last iterates are nearer to the optimum than any of them (Polyak and Juditsky,
     Acceleration of stochastic approximation by averaging, 1992). Weights that sum to 1 from the
     first step on are what Kingma and Ba (Adam, 2015, section 3) call a corrected bias.
     """
     weight = (1 - decay) / (1 - decay**step)
-    after: Params = jax.tree.map(lambda m, p: m + weight * (p - m), mean, params)
+    after: Weights = jax.tree.map(lambda m, p: m + weight * (p - m), mean, weights)
     return after
 
 
@@ -154,7 +164,7 @@ def make_training(
 
     `run` repeats the scores of a run's last epoch for those that patience leaves out.
     """
-    model = make_model(config, image_shape, num_classes)
+    model = make_model(config, image_shape, num_classes, axis)
     evaluate = make_evaluate(model, LOSSES[config.loss])
 
     def learning_rate(hyperparameters: Hyperparameters) -> LearningRate:
@@ -195,12 +205,14 @@ def make_training(
     def start(hyperparameters: Hyperparameters, params: Params) -> TrainState:
         opt_state = optimizer(hyperparameters).init(params)
         key = jax.random.fold_in(jax.random.key(hyperparameters.seed), SHUFFLE)
-        average = None if hyperparameters.average is None or config.judge == "last" else params
+        network = model.state()
+        weights = fitted(params, network)
+        average = None if hyperparameters.average is None or config.judge == "last" else weights
         best = None
         if config.watches_validation:
-            kept = params if config.judge == "best" else None
+            kept = weights if config.judge == "best" else None
             best = Best(jnp.int32(2**31 - 1), jnp.int32(0), kept)
-        return TrainState(params, opt_state, jnp.int32(0), key, average, best)
+        return TrainState(params, opt_state, jnp.int32(0), key, average, best, network)
 
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
@@ -211,23 +223,34 @@ def make_training(
             key = jax.random.fold_in(jax.random.fold_in(state.key, DISTORT), state.step)
             images = distort(key, images, amounts)
         value_and_grad = gradient(hyperparameters, state.step)
-        (loss, logits), grads = value_and_grad(state.params, images, batch.labels)
+        network: State = state.network
+        if model.draws or jax.tree.leaves(network):
+            key = jax.random.fold_in(jax.random.fold_in(state.key, DROP), state.step)
+            value, grads = value_and_grad(state.params, images, batch.labels, network, key)
+            loss, (logits, network) = value
+        else:
+            (loss, logits), grads = value_and_grad(state.params, images, batch.labels)
         updates, opt_state = optimizer(hyperparameters).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if average is not None:
-            average = running_mean(average, params, hyperparameters.average, state.step + 1)
+            weights = fitted(params, network)
+            average = running_mean(average, weights, hyperparameters.average, state.step + 1)
         rate = learning_rate(hyperparameters)
         metrics = TrainMetrics(
             loss=loss,
             accuracy=jnp.mean(jnp.argmax(logits, axis=-1) == batch.labels),
             learning_rate=jnp.asarray(rate(state.step) if callable(rate) else rate),
-            gradient_norms=tuple(map(optax.tree.norm, filter(None, grads)))
+            gradient_norms=tuple(optax.tree.norm(grad) for grad in grads if jax.tree.leaves(grad))
             if gradient_norms
             else None,
         )
         after = state._replace(
-            params=params, opt_state=opt_state, step=state.step + 1, average=average
+            params=params,
+            opt_state=opt_state,
+            step=state.step + 1,
+            average=average,
+            network=network,
         )
         return after, metrics
 

@@ -26,8 +26,8 @@ def test_the_defaults_are_the_classic_run():
     ("settings", "message"),
     [
         ({"train_size": 0}, "train_size=0: must be at least 1"),
-        ({"hidden": (30, 0)}, "'0' is no layer: expected 30"),
-        ({"hidden": ("30", "3x")}, "'3x' is no layer"),
+        ({"hidden": (30, 0)}, "'0' is not a layer: expected 30"),
+        ({"hidden": ("30", "3x")}, "'3x' is not a layer"),
         ({"learning_rate": float("nan")}, "learning_rate=nan: must be"),
         ({"learning_rate": float("inf")}, "learning_rate=inf: must be"),
         ({"learning_rate": 1e300}, r"learning_rate=1e\+300: is more than float32 can hold"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from digits_jax.convolution import by_patches, by_xla, padding
+from digits_jax.layers.convolutional import by_patches, by_xla, padding
 
 # Images, channels, kernels, their size, and the stride.
 SHAPES = [

@@ -28,6 +28,11 @@ def problem(words, f="tanh", loss="cross_entropy", shape=(10, 9), classes=3):
     return model, LOSSES[loss], arguments
 
 
+def of(layer, p, a):
+    """The output of a layer that has no state."""
+    return layer.forward(p, (), a, None)[0]
+
+
 def flat(gradient):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
 
@@ -66,23 +71,23 @@ def test_feedback_alignment_is_the_gradient_where_layers_are_what_they_are_and_l
     def looks_other(layer, other):
         def forward(p, a):
             if not p:
-                return layer.forward(p, a)
-            seen = layer.forward(other, a)
-            fixed = layer.forward(p, jax.lax.stop_gradient(a))
+                return of(layer, p, a)
+            seen = of(layer, other, a)
+            fixed = of(layer, p, jax.lax.stop_gradient(a))
             return fixed + seen - jax.lax.stop_gradient(seen)
 
         return forward
 
     forwards = [looks_other(*pair) for pair in zip(model.layers, others, strict=True)]
 
-    def apply(params, images):
+    def forward(params, state, images, key):
         a = images[None]
         for forward, p in zip(forwards, params, strict=True):
             a = forward(p, a)
-        return a.T
+        return a.T, (), state
 
     way = with_feedback(model, loss, lambda n, p: others[n])
-    assert_near(way, autodiff(model._replace(apply=apply), loss), arguments)
+    assert_near(way, autodiff(model._replace(forward=forward), loss), arguments)
 
 
 def test_feedback_alignment_draws_its_weights_as_lecun_normal_does():
@@ -116,7 +121,7 @@ def test_direct_feedback_alignment_is_the_gradient_of_the_sum_of_what_is_sent(wo
             if p and n:
                 sent = jnp.einsum("i...k,kb->ib...", sent_by(n, a, len(e)), e)
                 total, a = total + jnp.sum(sent * a), jax.lax.stop_gradient(a)
-            a = layer.forward(p, a)
+            a = of(layer, p, a)
         return total + jnp.mean(loss.function(a.T, labels))
 
     def expected(*arguments):

@@ -28,12 +28,12 @@ def test_a_convolution_is_3_x_3_with_stride_1_where_nothing_is_said():
 
 @pytest.mark.parametrize("word", ["", "0", "-3", "3.5", "conv", "conv0", "conv5x0", "max", "relu"])
 def test_what_is_no_word_is_named_with_the_grammar(word):
-    with pytest.raises(ValueError, match=f"{word!r} is no layer: expected 30 .* conv24x5/2"):
+    with pytest.raises(ValueError, match=f"{word!r} is not a layer: expected 30 .* conv24x5/2"):
         parse(["30", word])
 
 
 def test_after_a_dense_layer_there_is_no_image():
-    with pytest.raises(ValueError, match="max2 needs an image, and comes after a dense layer"):
+    with pytest.raises(ValueError, match="max-pool needs an image, and the layers before it give"):
         parse(["conv4", "30", "max2"])
 
 
@@ -46,8 +46,9 @@ def test_a_max_pool_worked_out_by_hand():
     # The fifth column is left over; the first window has two greatest pixels, which share.
     a = jnp.array([[[[5.0, 5.0, 1.0, 2.0, 9.0], [0.0, 3.0, 4.0, 0.0, 9.0]]]])
     pool = max_pool(2)
-    np.testing.assert_array_equal(pool.forward((), a), [[[[5.0, 4.0]]]])
-    _, back = pool.pullback((), a, jnp.array([[[[6.0, 7.0]]]]))
+    z, kept, _ = pool.forward((), (), a, None)
+    np.testing.assert_array_equal(z, [[[[5.0, 4.0]]]])
+    _, back = pool.pullback((), kept, jnp.array([[[[6.0, 7.0]]]]))
     np.testing.assert_array_equal(back, [[[[3, 3, 0, 0, 0], [0, 0, 7, 0, 0]]]])
 
 
@@ -70,7 +71,7 @@ def test_a_pullback_is_that_of_jax_also_at_ties(layer, shape):
         if noise:
             values = rng.normal(size=noise)
             p = Affine(jnp.asarray(values[:, :-1]), jnp.asarray(values[:, -1]))
-        z, by_jax = jax.vjp(layer.forward, p, a)
+        z, by_jax = jax.vjp(lambda p, a: layer.forward(p, (), a, None)[0], p, a)
         delta = jnp.asarray(rng.normal(size=z.shape))
         for actual, expected in zip(
             jax.tree.leaves(layer.pullback(p, a, delta)),

@@ -110,7 +110,7 @@ def test_the_other_tables_take_entries_from_outside_as_well(splits, monkeypatch)
         gradients.GRADIENTS,
         "checkpointed",
         lambda model, loss: gradients.autodiff(
-            model._replace(apply=jax.checkpoint(model.apply)), loss
+            model._replace(forward=jax.checkpoint(model.forward)), loss
         ),
     )
     config = Config(

@@ -26,7 +26,7 @@ from digits_jax.evaluation import scale_pixels
 from digits_jax.export.source import Source
 from digits_jax.gradients import autodiff
 from digits_jax.losses import LOSSES
-from digits_jax.models import Params, describe
+from digits_jax.models import Params, describe, with_inputs
 from digits_jax.runs import reading
 
 FOLDER = Path(__file__).parent / "page"
@@ -128,18 +128,19 @@ def sample_gradients(source: Source, samples: Dataset) -> bytes:
     input, which are kept instead; that they are is checked.
     """
     model = source.model
-    value_and_grad = autodiff(model, LOSSES[source.trained.config.loss])
+    value_and_grad, evaluate = (
+        autodiff(model, LOSSES[source.trained.config.loss]),
+        with_inputs(model),
+    )
 
     @jax.jit
     @jax.vmap
     def compute(
         image: UInt8[Array, "height width"], label: Num[Array, ""]
     ) -> tuple[Params, list[Float[Array, "..."]]]:
-        a, inputs = scale_pixels(image[None, None], jnp.dtype(jnp.float32)), []
-        _, grads = value_and_grad(source.trained.params, a[0], label[None])
-        for layer, p in zip(model.layers, source.trained.params, strict=True):
-            inputs.append(a)
-            a = layer.forward(p, a)
+        pixels = scale_pixels(image[None], jnp.dtype(jnp.float32))
+        _, grads = value_and_grad(source.trained.params, pixels, label[None])
+        _, inputs = evaluate(source.trained.params, pixels)
         return grads, [inputs[l].ravel() for l, p in enumerate(source.trained.params) if p]
 
     with jax.default_matmul_precision("highest"):  # on a GPU, too

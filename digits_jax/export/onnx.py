@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from digits_jax.convolution import padding
 from digits_jax.export.source import Source, card
 from digits_jax.layers import Affine, Layer, Shape
+from digits_jax.layers.convolutional import padding
 
 OPSET = 20  # the first with Gelu
 # The newest that onnxruntime of 2024 reads.

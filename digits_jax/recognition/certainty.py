@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from digits_jax.evaluation import dtype_of, scale_pixels
 from digits_jax.losses import LOSSES
+from digits_jax.models import with_inputs
 from digits_jax.runs.model_file import TrainedModel
 from digits_jax.training import make_model
 
@@ -52,18 +53,15 @@ def make_evidence(
     model: TrainedModel,
 ) -> Callable[[UInt8[np.ndarray, "n height width"]], Evidence]:
     """The function from images to what the network has to say about them."""
-    network = make_model(model.config, model.image_shape, model.num_classes)
+    evaluate = with_inputs(make_model(model.config, model.image_shape, model.num_classes))
     to_probabilities = LOSSES[model.config.loss].probabilities
     params = model.params
 
     @jax.jit
     def batch_evidence(images: Array) -> tuple[Array, Array, Array]:
-        a = space = scale_pixels(images, dtype_of(params))[None]
-        for layer, p in zip(network.layers[:-1], params[:-1], strict=True):
-            a = layer.forward(p, a)
-            space = a if a.ndim == 4 else space
-        logits = network.layers[-1].forward(params[-1], a).T
-        flat = a.T if space.shape[0] == 1 else averaged(space)
+        logits, inputs = evaluate(params, scale_pixels(images, dtype_of(params)))
+        space = [a for a in inputs if a.ndim == 4][-1]
+        flat = inputs[-1].T if space.shape[0] == 1 else averaged(space)
         hidden = flat / jnp.maximum(jnp.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
         return logits, to_probabilities(logits), hidden
 

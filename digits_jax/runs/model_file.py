@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.config import Config
-from digits_jax.models import Params
+from digits_jax.models import Fitted, Weights, fitted
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.tensor_file import Tensors, decode, encode, fill, named, sha256
 from digits_jax.training import make_model
@@ -23,7 +23,7 @@ class TrainedModel(NamedTuple):
     `data` is the SHA-256 of what it was trained and scored on; empty where that is not known.
     """
 
-    params: Params
+    params: Weights
     config: Config
     image_shape: tuple[int, int]
     num_classes: int
@@ -76,14 +76,17 @@ def _parse(tensors: Tensors, metadata: dict[str, Any]) -> TrainedModel:
         raise ValueError("damaged: the SHA-256 of its tensors is not the one recorded")
     config, num_classes = Config.from_dict(metadata["config"]), metadata["num_classes"]
     height, width = metadata["image_shape"]
-    init = make_model(config, (height, width), num_classes).init
-    template = jax.eval_shape(lambda: init(jax.random.key(0)))
+    model = make_model(config, (height, width), num_classes)
+    template = jax.eval_shape(lambda: fitted(model.init(jax.random.key(0)), model.state()))
     leaves = jax.tree.leaves(fill(_layers(template), tensors))
     params = jax.tree.unflatten(jax.tree.structure(template), map(jnp.asarray, leaves))
     data = metadata.get("data", "")
     return TrainedModel(params, config, (height, width), num_classes, data)
 
 
-def _layers(params: Params) -> dict[str, Any]:
-    """What the tensors are named by: layers without parameters are not counted."""
-    return {"layers": tuple(filter(None, params))}
+def _layers(weights: Weights) -> dict[str, Any]:
+    """What the tensors are named by: layers without parameters, or without state, do not count."""
+    entries: dict[str, Any] = {"layers": weights}
+    if isinstance(weights, Fitted):
+        entries = {"layers": weights.params, "state": weights.state}
+    return {name: tuple(filter(jax.tree.leaves, own)) for name, own in entries.items()}

@@ -99,7 +99,7 @@ def compile_programs(config: Config, splits: Splits, gradient_norms: bool = Fals
 
     def evaluation(split: Dataset) -> Evaluate:
         split = shapes(padded(split, config.shards), by_shard)
-        return evaluate.lower(state.params, split).compile()
+        return evaluate.lower(state.current, split).compile()
 
     evaluate_test, images = evaluation(splits.test), len(splits.validation.labels)
     same = images == len(splits.test.labels)

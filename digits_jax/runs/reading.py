@@ -17,7 +17,7 @@ from digits_jax.config import Config
 from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.evaluation import make_logits
 from digits_jax.losses import LOSSES
-from digits_jax.models import Params
+from digits_jax.models import Weights
 from digits_jax.runs import model_file
 from digits_jax.runs.run import (
     BEST,
@@ -326,12 +326,12 @@ def committee(models: Sequence[model_file.TrainedModel], dataset: Dataset) -> Pr
     return _predictions(probabilities.argmax(axis=-1), probabilities, dataset)
 
 
-def _predictor(model: model_file.TrainedModel) -> Callable[[Params, Array], tuple[Array, Array]]:
+def _predictor(model: model_file.TrainedModel) -> Callable[[Weights, Array], tuple[Array, Array]]:
     logits_of = make_logits(make_model(model.config, model.image_shape, model.num_classes))
     to_probabilities = LOSSES[model.config.loss].probabilities
 
     @jax.jit
-    def classes_and_probabilities(params: Params, images: Array) -> tuple[Array, Array]:
+    def classes_and_probabilities(params: Weights, images: Array) -> tuple[Array, Array]:
         logits = logits_of(params, images)
         return logits.argmax(axis=-1), to_probabilities(logits)
 

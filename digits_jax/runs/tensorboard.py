@@ -73,6 +73,6 @@ def writing(directory: Path, done: int) -> Iterator[Callable[[Epoch], None]]:
 def parameter_norms(params: Params) -> tuple[float, ...]:
     """The Euclidean norm of each layer with parameters, all of them together."""
     return tuple(
-        float(np.sqrt(sum(np.square(leaf, dtype=np.float64).sum() for leaf in layer)))
-        for layer in filter(None, jax.device_get(params))
+        float(np.sqrt(sum(np.square(leaf, dtype=np.float64).sum() for leaf in leaves)))
+        for leaves in filter(None, map(jax.tree.leaves, jax.device_get(params)))
     )

@@ -17,7 +17,7 @@ from jax.extend.core import Literal
 
 import digits_jax
 from digits_jax import gradients
-from digits_jax.models import scopes
+from digits_jax.layers import scopes
 from experiments.comparison import programs
 from experiments.comparison.problem import Problem
 

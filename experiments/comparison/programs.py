@@ -81,27 +81,9 @@ def count(text: str) -> int:
     return sum(1 for line in found if line and " parameter(" not in line[3])
 
 
-class _OfTheMean:
-    """A derivative that is divided by the batch size already, and is not divided again."""
-
-    def __init__(self, derivative: Any):
-        self.derivative = derivative
-
-    @property
-    def T(self) -> "_OfTheMean":
-        return _OfTheMean(self.derivative.T)
-
-    def __truediv__(self, batch_size: int) -> Any:
-        return self.derivative
-
-
-def bp1_by_autodiff(loss: Loss) -> Loss:
-    """The loss for `gradients.manual`, BP1 in one go by `jax.grad` of the mean over the batch."""
-
-    def derivative(logits: Any, labels: Any) -> Any:
-        return _OfTheMean(jax.grad(lambda z: jnp.mean(loss.function(z, labels)))(logits))
-
-    return loss._replace(derivative=derivative)
+def bp1_by_autodiff(loss: Loss) -> gradients.OfLogits:
+    """BP1 for `gradients.manual`, in one go by `jax.grad` of the mean over the batch."""
+    return lambda logits, labels: jax.grad(lambda z: jnp.mean(loss.function(z, labels)))(logits)
 
 
 def rows(problem: Problem, dtype: str, whole_step: bool) -> list[CompiledProgram]:
@@ -114,7 +96,7 @@ def rows(problem: Problem, dtype: str, whole_step: bool) -> list[CompiledProgram
     compared = {
         "autodiff": gradients.autodiff(model, loss),
         "manual": gradients.manual(model, loss),
-        BP1_BY_AUTODIFF: gradients.manual(model, bp1_by_autodiff(loss)),
+        BP1_BY_AUTODIFF: gradients.manual(model, loss, bp1_by_autodiff(loss)),
     }
     found = []
     for program in ("gradient", "training step")[: 1 + whole_step]:

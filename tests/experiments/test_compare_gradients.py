@@ -50,7 +50,7 @@ def test_one_network_is_explained_on_the_terminal_and_on_a_page(tmp_path, run_mo
     page = tmp_path / "page.html"
     result = run_module(COMPARE, "--hidden=3", "--explain", f"--page={page}")
     assert result.returncode == 0, result.stderr
-    assert "dense2, BP4:  ∂C/∂W = δ aᵀ\n  by hand       layers.py:" in result.stdout
+    assert "dense2, BP4:  ∂C/∂W = δ aᵀ\n  by hand       layers/columns.py:" in result.stdout
     assert "<h2>dense2, BP4</h2>" in page.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 

@@ -55,7 +55,7 @@ REFUSED = {
         "--tensorboard=maybe": "neither true nor false: 'maybe'",
         f"--dataset={LONG}": "unknown dataset",
         f"--data_dir=/{LONG}": "File name too long",
-        "--hidden=30,,5": "'' is no layer",
+        "--hidden=30,,5": "'' is not a layer",
         "--flagfile=/dev/null/x": "/dev/null/x",
         "--cpu_devices=100000": "at most 1024",
     },
@@ -73,7 +73,7 @@ REFUSED = {
     },
     "compare_gradients": {
         "--methods=": "choose among autodiff",
-        "--networks=x": "'x' is no layer",
+        "--networks=x": "'x' is not a layer",
         "--batch_sizes=0": "batch_size=0: must be",
         "--time_limit=nan": "flag --time_limit=nan: expected a number",
         "--record=x": "neither true nor false: 'x'",

@@ -128,7 +128,7 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
         (["--shift=far"], "no number: 'far'"),
         (["--epochs=0"], "epochs=0: must be at least 1"),
         (["--learning_rate=-1"], "learning_rate=-1.0: must be finite and at least 0.0"),
-        (["--hidden=30,big"], "'big' is no layer: expected 30 (units of a dense layer)"),
+        (["--hidden=30,big"], "'big' is not a layer: expected 30 (units of a dense layer)"),
         (["--hidden=100000000"], "optimizer's state take 592 GiB of memory, and there are"),
         ([f"--hidden={10**23}"], f"hidden={10**23}: at most 999999999 units in a layer"),
         (["--activation=step"], "<sigmoid|tanh|relu|gelu|silu>"),

@@ -81,9 +81,9 @@ def test_the_expressions_are_those_of_the_lines_named(found):
             line = linecache.getline(str(PACKAGE / source.file), source.line)
             assert source.text().split()[0] in line
             texts.setdefault(key.role, set()).add((source.file, source.text()))
-    assert ("layers.py", "delta @ a.T") in texts["BP4"]
-    assert ("layers.py", "delta.sum(axis=1)") in texts["BP3"]
-    assert ("layers.py", "p.weights.T @ delta") in texts["BP2"]
+    assert ("layers/columns.py", "delta @ a.T") in texts["BP4"]
+    assert ("layers/columns.py", "delta.sum(axis=1)") in texts["BP3"]
+    assert ("layers/columns.py", "p.weights.T @ delta") in texts["BP2"]
 
 
 def test_the_numbers_are_those_of_the_gradient(found):

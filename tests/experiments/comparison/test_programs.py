@@ -109,10 +109,10 @@ def test_bp1_is_all_that_differs(batch_size):
 
 def test_with_bp1_by_autodiff_the_gradient_is_the_same(problem):
     """The mean's 1/batch is neither forgotten nor applied twice."""
-    loss = programs.bp1_by_autodiff(problem.loss)
+    bp1 = programs.bp1_by_autodiff(problem.loss)
     arguments = problem.arguments("float32")
     pairs = zip(
-        jax.tree.leaves(jax.jit(manual(problem.model, loss))(*arguments)),
+        jax.tree.leaves(jax.jit(manual(problem.model, problem.loss, bp1))(*arguments)),
         jax.tree.leaves(jax.jit(manual(problem.model, problem.loss))(*arguments)),
         strict=True,
     )

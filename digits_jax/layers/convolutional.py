@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from digits_jax.layers.layer import Affine, Layer, Shape, plain
+
 Weights = Float[Array, "kernels patch"]
 Images = Float[Array, "channels batch height width"]
 Maps = Float[Array, "kernels batch rows columns"]
@@ -127,3 +129,41 @@ def by_xla(size: int, stride: int) -> Convolution:
         return weights_gradient.reshape(weights.shape), images_gradient
 
     return Convolution(forward, pullback)
+
+
+def convolution(kernels: int, size: int = 3, stride: int = 1) -> Layer:
+    """z = W * a + b: the same small dense layer at every `stride`-th place of an image.
+
+    dC/db is the sum of delta over images and places; dC/dW and dC/da are derived in
+    `by_patches`. A CPU multiplies patches: inside a `lax.scan`, XLA's own convolution
+    takes ten times as long there (jax issue 12868). Other devices convolve.
+    """
+    multiplied, convolved = by_patches(size, stride), by_xla(size, stride)
+
+    def shapes(shape: Shape) -> tuple[Shape, Shape]:
+        channels, *lengths = shape
+        places = (-(-length // stride) for length in lengths)
+        return (kernels, size * size * channels + 1), (kernels, *places)
+
+    def forward(
+        p: Affine, a: Float[Array, "channels batch height width"]
+    ) -> Float[Array, "kernels batch rows columns"]:
+        z: Array = jax.lax.platform_dependent(
+            p.weights, a, cpu=multiplied.forward, default=convolved.forward
+        )
+        return z + p.biases[:, None, None, None]
+
+    def pullback(
+        p: Affine,
+        a: Float[Array, "channels batch height width"],
+        delta: Float[Array, "kernels batch rows columns"],
+    ) -> tuple[Affine, Float[Array, "channels batch height width"]]:
+        weights, to_input = jax.lax.platform_dependent(
+            p.weights, a, delta, cpu=multiplied.pullback, default=convolved.pullback
+        )
+        return Affine(weights, delta.sum(axis=(1, 2, 3))), to_input
+
+    numbers = (("size", size), ("stride", stride))
+    return plain(
+        "convolution", shapes, forward, pullback, numbers=numbers, maker=convolution, takes=3
+    )
