@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from absl import flags as absl_flags
 
 from digits_jax import data, reports
 from digits_jax.runs import reading
@@ -34,6 +35,17 @@ HEADER = (
 )
 
 
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    text = "file to write; an earlier report of that name is replaced"
+    absl_flags.DEFINE_string("output", "report.html", text, module_name="run")
+    text = "folder with the runs' data, if it has moved"
+    absl_flags.DEFINE_string("data_dir", None, text, module_name="run")
+    text = "folder for the figures as PNG files"
+    absl_flags.DEFINE_string("figures_dir", None, text, module_name="run")
+    records.define_named()
+
+
 def check_outputs(page: Path, folder: Path | None) -> None:
     """Checks, before the work begins, that there is a place for its results.
 
@@ -45,7 +57,7 @@ def check_outputs(page: Path, folder: Path | None) -> None:
     if not page.parent.is_dir():
         raise ValueError(f"output={page}: no such folder as {page.parent}")
     if page.exists() and not (page.is_file() and page.read_bytes().startswith(b"<!doctype html>")):
-        raise ValueError(f"output={page}: is there and no report: choose another name")
+        raise ValueError(f"output={page}: exists and is not a report: choose another name")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ValueError(f"figures_dir={folder}: is not a folder")
 
@@ -112,6 +124,5 @@ def main(runs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.define_report()
-    records.define_named()
+    define_flags()
     flags.run(main, arguments="RUN [RUN ...]")

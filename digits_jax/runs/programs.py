@@ -1,12 +1,12 @@
 """The compiled programs of a run, and the epochs that they make."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import psutil
 from jax.sharding import Sharding
 
 from digits_jax.config import Config, Hyperparameters, hyperparameters
@@ -67,7 +67,7 @@ def check_memory(config: Config, image_shape: tuple[int, int], num_classes: int)
     state = jax.eval_shape(training.init, hyperparameters(config))
     leaves = jax.tree.leaves((state.params, state.params, state.opt_state))
     needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) / 2**30
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    there = psutil.virtual_memory().total / 2**30
     if jax.default_backend() == "cpu" and needed > there:
         raise ValueError(
             f"parameters, their gradient and the optimizer's state take {needed:,.0f} GiB of "

@@ -1,8 +1,7 @@
 """Flags of the devices that a script uses."""
 
-import os
-
 import jax
+import psutil
 from absl import flags as absl_flags
 
 from digits_jax.parallel.distributed import Job
@@ -48,7 +47,10 @@ def use_cpu_devices(auto: int) -> None:
 
 def cores() -> int:
     """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
+    try:
+        return len(psutil.Process().cpu_affinity() or ()) or 1
+    except AttributeError:  # macOS
+        return psutil.cpu_count() or 1
 
 
 def take_shards(job: Job) -> None:

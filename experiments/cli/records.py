@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from absl import flags as absl_flags
 
 from digits_jax.config import Config
@@ -24,7 +25,7 @@ from experiments.cli import flags, processor
 FOLDER = Path(__file__).parents[1] / "records"
 PACKAGES = ("jax", "jaxlib", "numpy")
 # Of the last minute, as the script starts: what else the machine is doing.
-LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+LOAD = psutil.getloadavg()[0]
 
 
 def define() -> None:

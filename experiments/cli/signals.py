@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -14,23 +15,23 @@ def stop_requested() -> Iterator[Callable[[], int]]:
     """Gives a function that says which of `SIGNALS` has come, 0: none; a second ends at once.
 
     Python runs a signal handler only between two bytecodes of the main thread, and a whole epoch,
-    or a compilation, is less than one. So a thread reads the signals from a pipe, which the
+    or a compilation, is less than one. So a thread reads the signals from a socket, which the
     interpreter writes as they come.
     """
     number = 0
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    reader, writer = socket.socketpair()  # Windows wakes no pipe
+    writer.setblocking(False)
 
     def watch() -> None:
         nonlocal number
-        while received := os.read(reader, 1):
+        while received := reader.recv(1):
             if number:
                 os._exit(128 + received[0])
             number = received[0]
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    earlier_fd = signal.set_wakeup_fd(writer)
+    earlier_fd = signal.set_wakeup_fd(writer.fileno())
     earlier = [signal.signal(each, lambda *_: None) for each in SIGNALS]
     try:
         yield lambda: number
@@ -38,6 +39,6 @@ def stop_requested() -> Iterator[Callable[[], int]]:
         for each, handler in zip(SIGNALS, earlier, strict=True):
             signal.signal(each, handler)
         signal.set_wakeup_fd(earlier_fd)
-        os.close(writer)
+        writer.close()
         thread.join()
-        os.close(reader)
+        reader.close()

@@ -78,7 +78,7 @@ def test_quick_does_all_of_it(tmp_path, run_module):
         ("--sections=magic", "sections=magic: choose from epochs, processes"),
         ("--peers=Excel", "peers=Excel: choose from NumPy"),
         ("--batch_sizes=20000", "batch_sizes=20000: must be at most 10000"),
-        ("--networks=two", "networks=two: expected whole numbers"),
+        ("--networks=two", "networks=two: expected integers"),
     ],
 )
 def test_a_mistake_gets_one_line(flag, message, tmp_path, run_module, assert_one_line_error):

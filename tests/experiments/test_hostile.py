@@ -21,8 +21,8 @@ SCRIPTS = {
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("JAX_PLATFORMS", "cuda", "JAX_PLATFORMS=cuda: no such device here"),
-        ("JAX_PLATFORMS", "nonsense", "JAX_PLATFORMS=nonsense: no such device here"),
+        ("JAX_PLATFORMS", "cuda", "JAX_PLATFORMS=cuda: this machine has no such device"),
+        ("JAX_PLATFORMS", "nonsense", "JAX_PLATFORMS=nonsense: this machine has no such device"),
         ("JAX_DISABLE_JIT", "1", "JAX_DISABLE_JIT is set: scripts run what they have compiled"),
         ("JAX_ENABLE_X64", "maybe", "invalid truth value 'maybe' for environment 'JAX_ENABLE_X64'"),
         ("JAX_DEFAULT_PRNG_IMPL", "dice", 'Invalid value "dice" for JAX flag'),
@@ -45,14 +45,14 @@ LONG = "a" * 5000
 # Flags that a script refuses, whatever else it is given, and what it says of them.
 REFUSED = {
     "train": {
-        "--learning_rate=": "no number: ''",
+        "--learning_rate=": "not a number: ''",
         "--learning_rate=nan": "flag --learning_rate=nan: expected a number",
         "--init_scale=1e39": "init_scale=1e+39: is more than float32 can hold",
         "--epochs=99999999999999999999999": "epochs=99999999999999999999999: ",
         "--checkpoint_seconds=nan": "flag --checkpoint_seconds=nan",
         "--patience=-1": "patience=-1: must be at least 0",
         "--judge=best --validation_size=0": "needs validation images",
-        "--tensorboard=maybe": "neither true nor false: 'maybe'",
+        "--tensorboard=maybe": "expected true or false, not 'maybe'",
         f"--dataset={LONG}": "unknown dataset",
         f"--data_dir=/{LONG}": "File name too long",
         "--hidden=30,,5": "'' is not a layer",
@@ -76,13 +76,13 @@ REFUSED = {
         "--networks=x": "'x' is not a layer",
         "--batch_sizes=0": "batch_size=0: must be",
         "--time_limit=nan": "flag --time_limit=nan: expected a number",
-        "--record=x": "neither true nor false: 'x'",
+        "--record=x": "expected true or false, not 'x'",
         "--workdir=/dev/null": "/dev/null is not a folder",
     },
     "benchmark": {
         "--sections=x": "choose among epochs",
         "--batch_sizes=99999999": "must be at most 10000",
-        "--train_sizes=x": "expected whole numbers",
+        "--train_sizes=x": "expected integers",
         "--workdir=": "workdir is empty",
     },
     "compile_for": {

@@ -396,7 +396,7 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path):
         report.check_outputs(tmp_path / "page.html", tmp_path / "file")
     (tmp_path / "metrics.csv").write_text("epoch,step\n")
     for there in (tmp_path / "metrics.csv", tmp_path.joinpath("/dev/null")):
-        with pytest.raises(ValueError, match=f"output={there}: is there and no report: choose"):
+        with pytest.raises(ValueError, match=f"output={there}: exists and is not a report: choose"):
             report.check_outputs(there, None)
     (tmp_path / "page.html").write_text("<!doctype html>\n<html>")
     report.check_outputs(tmp_path / "page.html", None)

@@ -123,9 +123,9 @@ def test_help_is_grouped_and_fits_a_screen(run_module):
     ("flags", "message"),
     [
         (["--learning_rat=1"], "Did you mean: learning_rate ?"),
-        (["--epochs=many"], "--epochs=many: no whole number: 'many'"),
-        (["--train_size=most"], "no whole number: 'most'"),
-        (["--shift=far"], "no number: 'far'"),
+        (["--epochs=many"], "--epochs=many: not an integer: 'many'"),
+        (["--train_size=most"], "not an integer: 'most'"),
+        (["--shift=far"], "not a number: 'far'"),
         (["--epochs=0"], "epochs=0: must be at least 1"),
         (["--learning_rate=-1"], "learning_rate=-1.0: must be finite and at least 0.0"),
         (["--hidden=30,big"], "'big' is not a layer: expected 30 (units of a dense layer)"),
