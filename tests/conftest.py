@@ -13,13 +13,18 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Modules imported from here on check their jaxtyping annotations at every call.
 install_import_hook(["digits_jax", "experiments"], "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# For the tests of what is spread over devices; all others use the first alone.
+# For the tests of what is spread over devices; all others use the first alone, at no cost.
 jax.config.update("jax_num_cpu_devices", 4)
+
+# The same examples in every run: what they compile is in the cache.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 ROOT = Path(__file__).parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -101,37 +106,22 @@ def train_run():
     return train
 
 
-@pytest.fixture(scope="session")
-def run_module():
-    """Runs `python -m MODULE FLAGS` as a user would, from the checkout."""
-
-    def run(module, *flags, **options):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(
-            [sys.executable, "-m", module, *map(str, flags)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            **options,
-        )
-
-    return run
-
-
-# A process that has imported what a script imports, and is forked for each call of it.
+# A process that has imported what scripts import, and is forked for each call of one: the imports
+# are most of the time of a short call.
 FORKING = """
-import importlib, json, os, runpy, sys
-module = sys.argv[1]
-importlib.import_module(module)
-del sys.modules[module]
+import importlib, json, os, runpy, signal, sys, time
+import experiments
 for line in sys.stdin:
-    flags, folder = json.loads(line)
+    module, flags, folder = json.loads(line)
+    importlib.import_module(module)
+    sys.modules.pop(module)
     child = os.fork()
     if child == 0:
-        for number, name in {1: "out", 2: "err"}.items():
-            os.dup2(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT), number)
+        signal.alarm(300)
+        for number, name in {0: None, 1: "out", 2: "err"}.items():
+            place = os.path.join(folder, name) if name else os.devnull
+            os.dup2(os.open(place, os.O_RDWR | os.O_CREAT), number)
+        experiments.STARTED = time.perf_counter()
         sys.argv[1:] = flags
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         sys.exit()
@@ -140,30 +130,49 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="session")
-def fork_module(tmp_path_factory):
-    """As `run_module`, for many short calls: a script's imports, most of the time, happen once."""
-    parents = {}
+def run_module(tmp_path_factory):
+    """Runs `python -m MODULE FLAGS` as a user would, from the checkout, in a forked process.
+
+    A module of no script, or an environment that a test has changed, gets a process of its own.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    changing = {"PYTEST_CURRENT_TEST"}
+    server = None
 
     def run(module, *flags):
-        if module not in parents:
-            parents[module] = subprocess.Popen(
-                [sys.executable, "-c", FORKING, module],
+        nonlocal server
+        words = list(map(str, flags))
+        now = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if any(now.get(name) != environment.get(name) for name in {*now, *environment} - changing):
+            command = [sys.executable, "-m", module, *words]
+            return subprocess.run(
+                command, cwd=ROOT, env=now, capture_output=True, text=True, timeout=300
+            )
+        if server is None:
+            server = subprocess.Popen(
+                [sys.executable, "-c", FORKING],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        parent, folder = parents[module], tmp_path_factory.mktemp("fork")
-        parent.stdin.write(json.dumps([list(map(str, flags)), str(folder)]) + "\n")
-        parent.stdin.flush()
-        status = int(parent.stdout.readline())
+        folder = tmp_path_factory.mktemp("process")
+        server.stdin.write(json.dumps([module, words, str(folder)]) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
         out, err = ((folder / name).read_text() for name in ("out", "err"))
-        return subprocess.CompletedProcess(flags, status, out, err)
+        return subprocess.CompletedProcess(words, status, out, err)
 
     yield run
-    for parent in parents.values():
-        parent.communicate()
+    if server is not None:
+        server.communicate()
+
+
+@pytest.fixture(scope="session")
+def fork_module(run_module):
+    """Another name of `run_module`."""
+    return run_module
 
 
 @pytest.fixture
