@@ -58,7 +58,7 @@ def test_holms_correction_is_that_of_his_procedure():
 
 def test_the_best_of_many_equal_settings_beats_others_as_seldom_as_promised():
     """Corrected for the comparisons alone, as if the best were not chosen, it does so too often."""
-    settings, trials, n = 20, 1000, 8
+    settings, trials, n = 20, 1000, 6
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(trials, 1, n)) + rng.normal(size=(trials, settings, n))
     best = scores.mean(-1).argmax(-1)
