@@ -17,7 +17,7 @@ from digits_jax.estimators import ESTIMATORS
 from digits_jax.gradients import GRADIENTS
 from digits_jax.losses import LOSSES
 from digits_jax.models import INITIALIZERS
-from digits_jax.optimizers import OPTIMIZERS, SCHEDULES
+from digits_jax.optimizers import NUMBERS, OPTIMIZERS, SCHEDULES, takes
 
 # What a value of each type must be, and how a message says so.
 TYPES: dict[Any, tuple[Any, str]] = {
@@ -84,8 +84,15 @@ class Config:
     schedule: str = _training("constant", "learning rate schedule", choices=SCHEDULES)
     warmup_epochs: float = _training(1.0, "epochs of linear warm-up in warmup_cosine", 0.0)
     momentum: float = _number(0.9, "momentum of the optimizers momentum and nesterov", 0.0, 1.0)
+    beta1: float = _number(
+        0.0, "decay of adam's mean gradient; 0: optax's own", 0.0, 1.0, neutral=0.0
+    )
+    beta2: float = _number(
+        0.0, "decay of adam's mean square; 0: optax's own", 0.0, 1.0, neutral=0.0
+    )
+    epsilon: float = _number(0.0, "adam's epsilon; 0: optax's own", 0.0, neutral=0.0)
     weight_decay: float = _number(
-        0.0, "decay of weights, not biases; adamw, lion, muon decouple it", 0.0, neutral=0.0
+        0.0, "decay of weights, not biases; adamw and its like decouple it", 0.0, neutral=0.0
     )
     label_smoothing: float = _number(
         0.0, "share of each label that is spread evenly over all classes", 0.0, 1.0, neutral=0.0
@@ -154,6 +161,10 @@ class Config:
                 f"gradients=manual: activation={self.activation} has no hand-written derivative; "
                 f"these have one: {derived}"
             )
+        for name in NUMBERS:
+            if getattr(self, name) and name not in takes(self.optimizer):
+                own = ", ".join(takes(self.optimizer)) or "none of its kind"
+                yield f"{name}: optimizer={self.optimizer} has no {name}; it takes {own}"
         if self.schedule == "warmup_cosine" and self.warmup_epochs >= self.epochs:
             yield f"warmup_epochs={self.warmup_epochs:g} must be less than epochs={self.epochs}"
         if self.watches_validation and not self.validation_size:

@@ -1,9 +1,9 @@
 """Optimizers and learning-rate schedules by name, as optax gradient transformations.
 
-Learning rate, momentum, weight decay and clipping norm may be traced numbers; `None` leaves decay
-or clipping out.
+All numbers of an optimizer may be traced; `None` leaves weight decay or clipping out.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -13,9 +13,8 @@ from jaxtyping import Float
 
 Number: TypeAlias = float | Float[Any, ""]
 LearningRate: TypeAlias = Number | Callable[[Any], Any]
-MakeOptimizer: TypeAlias = Callable[
-    [LearningRate, Number, Number | None], optax.GradientTransformation
-]
+# From learning rate, momentum, weight decay, and those of `NUMBERS` that are given.
+MakeOptimizer: TypeAlias = Callable[..., optax.GradientTransformation]
 
 # From warm-up and total updates to a factor in [0, 1] of a learning rate that may be traced.
 SCHEDULES: dict[str, Callable[[int, int], optax.Schedule]] = {
@@ -49,13 +48,29 @@ def weights_only(params: Any) -> Any:
     return jax.tree.map(lambda parameter: parameter.ndim > 1, params)
 
 
-def _coupled(make: Callable[[LearningRate, Number], optax.GradientTransformation]) -> MakeOptimizer:
+# The numbers of an optimizer that are left to optax unless given, with optax's names of them.
+NUMBERS = {"beta1": ("b1", "beta"), "beta2": ("b2", "decay"), "epsilon": ("eps",)}
+
+
+def _numbers(make: Callable[..., Any]) -> dict[str, str]:
+    """Those of `NUMBERS` that a constructor of optax takes, with its own name of each."""
+    there = inspect.signature(make).parameters
+    found = {name: [own for own in names if own in there] for name, names in NUMBERS.items()}
+    return {name: own[0] for name, own in found.items() if own}
+
+
+def _coupled(make: Callable[..., optax.GradientTransformation]) -> MakeOptimizer:
     """Weight decay as an L2 penalty: its gradient is added before the optimizer sees the sum."""
 
     def optimizer(
-        learning_rate: LearningRate, momentum: Number, weight_decay: Number | None
+        learning_rate: LearningRate,
+        momentum: Number,
+        weight_decay: Number | None,
+        **numbers: Number,
     ) -> optax.GradientTransformation:
-        update = make(learning_rate, momentum)
+        own = {"momentum": momentum} if make in (momentum_sgd, nesterov_sgd) else {}
+        own |= {_numbers(make)[name]: value for name, value in numbers.items()}
+        update = make(learning_rate, **own)
         if weight_decay is None:
             return update
         return optax.chain(optax.add_decayed_weights(weight_decay, weights_only), update)
@@ -67,16 +82,34 @@ def _decoupled(make: Callable[..., optax.GradientTransformation]) -> MakeOptimiz
     """Weight decay beside the optimizer's own update (Loshchilov and Hutter, 2019)."""
 
     def optimizer(
-        learning_rate: LearningRate, momentum: Number, weight_decay: Number | None
+        learning_rate: LearningRate,
+        momentum: Number,
+        weight_decay: Number | None,
+        **numbers: Number,
     ) -> optax.GradientTransformation:
         decay = 0.0 if weight_decay is None else weight_decay
-        return make(learning_rate, weight_decay=decay, mask=weights_only)
+        own = {_numbers(make)[name]: value for name, value in numbers.items()}
+        return make(learning_rate, weight_decay=decay, mask=weights_only, **own)
 
     return optimizer
 
 
+def momentum_sgd(learning_rate: LearningRate, momentum: Number) -> optax.GradientTransformation:
+    """Heavy-ball momentum (Polyak, 1964)."""
+    return optax.sgd(learning_rate, momentum)
+
+
+def nesterov_sgd(learning_rate: LearningRate, momentum: Number) -> optax.GradientTransformation:
+    """Momentum that looks one step ahead (Sutskever et al., 2013)."""
+    return optax.sgd(learning_rate, momentum, nesterov=True)
+
+
 def muon(
-    learning_rate: LearningRate, weight_decay: Number, mask: Callable[[Any], Any]
+    learning_rate: LearningRate,
+    weight_decay: Number,
+    mask: Callable[[Any], Any],
+    beta: Number = 0.95,
+    eps: Number = 1e-8,
 ) -> optax.GradientTransformation:
     """A step along the momentum of each matrix with its singular values made nearly equal.
 
@@ -85,21 +118,41 @@ def muon(
     LLM training, 2025, section 2.2); Adam with Nesterov's momentum moves the biases.
     """
     return optax.contrib.muon(
-        learning_rate, weight_decay=weight_decay, weight_decay_mask=mask, consistent_rms=0.2
+        learning_rate,
+        beta=beta,
+        eps=eps,
+        weight_decay=weight_decay,
+        weight_decay_mask=mask,
+        consistent_rms=0.2,
     )
 
 
-OPTIMIZERS: dict[str, MakeOptimizer] = {
-    "sgd": _coupled(lambda learning_rate, momentum: optax.sgd(learning_rate)),
-    "momentum": _coupled(lambda learning_rate, momentum: optax.sgd(learning_rate, momentum)),
-    "nesterov": _coupled(
-        lambda learning_rate, momentum: optax.sgd(learning_rate, momentum, nesterov=True)
-    ),
-    "adam": _coupled(lambda learning_rate, momentum: optax.adam(learning_rate)),
-    "adamw": _decoupled(optax.adamw),
-    "lion": _decoupled(optax.lion),
-    "muon": _decoupled(muon),
+# Those of optax that need nothing but gradients and parameters; an older optax may lack some.
+_COUPLED = {"sgd": optax.sgd, "momentum": momentum_sgd, "nesterov": nesterov_sgd}
+_COUPLED |= {
+    name: getattr(optax, name)
+    for name in (
+        *("adam", "adabelief", "adadelta", "adagrad", "adamax", "amsgrad", "fromage", "nadam"),
+        *("novograd", "radam", "rmsprop", "sign_sgd", "sm3", "yogi"),
+    )
+    if hasattr(optax, name)
 }
+_DECOUPLED = {"adamw": optax.adamw, "lion": optax.lion, "muon": muon}
+_DECOUPLED |= {
+    name: getattr(optax, name)
+    for name in ("adamaxw", "adan", "lamb", "nadamw")
+    if hasattr(optax, name)
+}
+OPTIMIZERS: dict[str, MakeOptimizer] = {
+    **{name: _coupled(make) for name, make in _COUPLED.items()},
+    **{name: _decoupled(make) for name, make in _DECOUPLED.items()},
+}
+
+
+def takes(name: str) -> tuple[str, ...]:
+    """Those of `NUMBERS` that an optimizer takes; one that a user registered, none."""
+    make = (_COUPLED | _DECOUPLED).get(name)
+    return tuple(_numbers(make)) if make else ()
 
 
 def make_optimizer(
@@ -108,6 +161,7 @@ def make_optimizer(
     momentum: Number = 0.9,
     weight_decay: Number | None = None,
     clip_norm: Number | None = None,
+    **numbers: Number | None,
 ) -> optax.GradientTransformation:
     """Clipping by global norm (Pascanu et al., 2013), then the optimizer with its weight decay.
 
@@ -115,10 +169,12 @@ def make_optimizer(
         name: a key of `OPTIMIZERS`.
         learning_rate: a number or a schedule over updates.
         momentum: decay of the running sum of gradients, for `momentum` and `nesterov`.
-        weight_decay: an L2 penalty in all but `adamw`, `lion` and `muon`, where it is decoupled.
+        weight_decay: decoupled from the gradient in `adamw` and its like, else an L2 penalty.
         clip_norm: the largest norm that all gradients together may have.
+        numbers: those of `NUMBERS`; `None` leaves one to optax.
     """
-    optimizer = OPTIMIZERS[name](learning_rate, momentum, weight_decay)
+    given = {key: number for key, number in numbers.items() if number is not None}
+    optimizer = OPTIMIZERS[name](learning_rate, momentum, weight_decay, **given)
     if clip_norm is None:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

@@ -18,7 +18,7 @@ from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
 from digits_jax.layers import State
 from digits_jax.losses import LOSSES, smooth
 from digits_jax.models import INITIALIZERS, Model, Params, Weights, fitted, stack
-from digits_jax.optimizers import LearningRate, make_learning_rate, make_optimizer
+from digits_jax.optimizers import NUMBERS, LearningRate, make_learning_rate, make_optimizer
 
 # The purposes of a run's random keys; and of the second one, whose others are numbers of epochs.
 INIT, SHUFFLE, ESTIMATE = 0, 1, 2
@@ -178,6 +178,7 @@ def make_training(
             hyperparameters.momentum,
             hyperparameters.weight_decay,
             hyperparameters.clip_norm,
+            **{name: getattr(hyperparameters, name) for name in NUMBERS},
         )
 
     def gradient(

@@ -53,6 +53,8 @@ def test_the_defaults_are_the_classic_run():
         ),
         ({"judge": "best", "validation_size": 0}, "needs validation images"),
         ({"patience": 3, "validation_size": 0}, "patience=3: comparing epochs needs validation"),
+        ({"optimizer": "rmsprop", "beta1": 0.9}, "rmsprop has no beta1; it takes beta2, epsilon"),
+        ({"beta2": 0.9}, "optimizer=sgd has no beta2; it takes none"),
         ({"judge": "average"}, "judge=average needs average > 0"),
         ({"schedule": "warmup_cosine", "epochs": 1}, "warmup_epochs=1 must be less than epochs=1"),
     ],

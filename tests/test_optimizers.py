@@ -7,11 +7,17 @@ import optax
 import pytest
 
 from digits_jax.layers import Affine
-from digits_jax.optimizers import OPTIMIZERS, make_learning_rate, make_optimizer
+from digits_jax.optimizers import OPTIMIZERS, make_learning_rate, make_optimizer, takes
 
 PARAMS = Affine(weights=jnp.array([[1.0, -2.0], [0.5, 4.0]]), biases=jnp.array([3.0, -1.0]))
 GRADS = Affine(weights=jnp.array([[0.1, -0.2], [0.3, 0.4]]), biases=jnp.array([-0.5, 0.6]))
 RATE = 0.1
+
+
+def quick(names):
+    """The names as parameters, most of them slow: a few of each kind show the same."""
+    few = ("sgd", "momentum", "adam", "rmsprop", "lion", "muon")
+    return [name if name in few else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def updates(optimizer, steps=1):
@@ -104,7 +110,7 @@ def test_clipping_shortens_a_long_gradient_and_leaves_a_short_one():
     assert_close(updates(make_optimizer("sgd", RATE, clip_norm=2 * length)), scaled(-RATE))
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("name", quick(sorted(OPTIMIZERS)))
 def test_numbers_may_be_traced(name):
     @jax.jit
     def step(rate, momentum, decay, clip):
@@ -124,3 +130,40 @@ def test_schedules_pass_through_their_landmarks():
     landmarks = [float(warmup(step)) for step in (0, 5, 10, 55, 100)]
     assert landmarks == pytest.approx([0.0, 1.5, 3.0, 1.5, 0.0], abs=1e-6)
     assert make_learning_rate("constant", 3.0, warmup_steps=10, total_steps=100) == 3.0
+
+
+def test_adam_has_the_betas_and_epsilon_that_are_given():
+    # m_2 = (1 - b1^2) g and v_2 = (1 - b2^2) g^2 where g stays the same, so that corrected for
+    # their bias every step is g / (|g| + epsilon) (Kingma and Ba, 2015); after a second gradient of
+    # zero, m = b1 (1 - b1) g / (1 - b1^2) and v = b2 (1 - b2) g^2 / (1 - b2^2).
+    numbers = {"beta1": 0.5, "beta2": 0.8, "epsilon": 0.1}
+    optimizer = make_optimizer("adam", RATE, **numbers)
+    assert_close(
+        updates(optimizer, steps=2), jax.tree.map(lambda g: -RATE * g / (jnp.abs(g) + 0.1), GRADS)
+    )
+    _, state = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)
+    update, _ = optimizer.update(scaled(0.0), state, PARAMS)
+    mean, square = 0.5 * 0.5 / 0.75, 0.8 * 0.2 / 0.36
+    expected = jax.tree.map(lambda g: -RATE * mean * g / (square**0.5 * jnp.abs(g) + 0.1), GRADS)
+    assert_close(update, expected)
+
+
+@pytest.mark.parametrize("name", quick(sorted(filter(takes, OPTIMIZERS))))
+def test_every_number_that_an_optimizer_takes_changes_its_steps(name):
+    @jax.jit
+    def moved(numbers):
+        optimizer = make_optimizer(name, RATE, **numbers)
+
+        def step(state, key):
+            grads = jax.tree.map(lambda p: jax.random.normal(key, p.shape), PARAMS)
+            update, state = optimizer.update(grads, state, PARAMS)
+            return state, update.weights
+
+        keys = jax.random.split(jax.random.key(0), 10)
+        return jax.lax.scan(step, optimizer.init(PARAMS), keys)[1].sum(0)
+
+    for number in takes(name):
+        small, large = (
+            {"epsilon": n / 10} if number == "epsilon" else {number: n} for n in (0.8, 0.95)
+        )
+        assert not jnp.array_equal(moved(small), moved(large)), number

@@ -136,9 +136,9 @@ def train(
                     one = operator.itemgetter(slice(place, place + 1))
                     outcomes[run] = jax.tree.map(one, outcome)
                     spent[run] += seconds / len(runs)
-                    errors = outcomes[run].validation_errors
-                    scores[run] = accuracy(errors, len(splits.validation.labels))
-                    if not np.isfinite(outcomes[run].train_loss).all():
+                    errors: Any = outcome.validation_errors
+                    scores[run] = accuracy(errors[place], len(splits.validation.labels))
+                    if not np.isfinite(outcome.train_loss[place]):
                         scores[run] = -math.inf
                 yield Trained([], None, seconds)
         kept = survivors(configs, scores, ended, share, halving) if share < 1 else set()

@@ -22,6 +22,7 @@ from digits_jax import layers
 from digits_jax.config import NEUTRAL, Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.evaluation import Metrics
+from digits_jax.optimizers import NUMBERS
 from digits_jax.parallel.mesh import gather, make_mesh, put, smallest
 from digits_jax.training import TrainMetrics, TrainState, make_training
 
@@ -93,9 +94,8 @@ def common(config: Config) -> Config:
     numbers = {name: getattr(Config, name) for name in NEUTRAL}
     if config.judge == "average":  # which needs one
         numbers["average"] = 0.5
-    for name, default in numbers.items():
-        if default is None and getattr(config, name) is not None:  # an optimizer's own, or given
-            numbers[name] = 0.5
+    for name in NUMBERS:  # left to optax, or given
+        numbers[name] = 0.5 if getattr(config, name) else 0.0
     return dataclasses.replace(config, **numbers)
 
 

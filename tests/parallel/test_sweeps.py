@@ -1,13 +1,14 @@
 """Sweeps: many runs in one program are the runs that would be made one by one."""
 
 import dataclasses
+import logging
 
 import jax
 import numpy as np
 import pytest
 
 from digits_jax import Config, Dataset, hyperparameters, make_training
-from digits_jax.parallel import sweeps
+from digits_jax.parallel import halving, sweeps
 from digits_jax.parallel.mesh import make_mesh
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
@@ -104,6 +105,77 @@ def test_without_validation_images(splits):
     ((_, outcome, _),) = sweeps.sweep([CONFIG], splits._replace(validation=nothing), chunk=1)
     assert outcome.validation_errors is None
     assert outcome.test_errors.shape == (1,)
+
+
+def test_a_second_sweep_of_the_same_shapes_compiles_nothing(splits, caplog):
+    configs = sweeps.combinations(CONFIG, {"learning_rate": [0.5, 1.0]}, seeds=[0, 1])
+    list(sweeps.sweep(configs, splits, chunk=3))
+    others = sweeps.combinations(CONFIG, {"momentum": [0.1, 0.2, 0.3]}, seeds=[7])
+    with jax.log_compiles(), caplog.at_level(logging.DEBUG):
+        list(sweeps.sweep(others, splits, chunk=3))
+    assert not [line for line in caplog.messages if "ompil" in line]
+
+
+def test_curves_are_the_figures_of_every_epoch(splits):
+    options = {"validation_curves": True, "gradient_norms": True}
+    ((_, whole, _),) = sweeps.sweep([CONFIG], splits, chunk=2, **options)
+    training = make_training(CONFIG, splits.image_shape, splits.num_classes, gradient_norms=True)
+    _, (metrics, scored) = jax.jit(training.run)(
+        hyperparameters(CONFIG), splits.train, splits.validation
+    )
+    for curve, expected in zip(
+        jax.tree.leaves((whole.curve, whole.validation_curve)),
+        jax.tree.leaves((metrics, scored)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(curve[0], expected, rtol=1e-5)
+    ((_, half, _),) = sweeps.sweep([CONFIG], splits, chunk=2, until=2, **options)
+    assert (whole.epochs.tolist(), half.epochs.tolist()) == ([4], [2])
+    np.testing.assert_array_equal(half.curve.loss[0, :2], whole.curve.loss[0, :2])
+    assert half.train_loss[0] == whole.curve.loss[0, 1]
+
+
+def test_halving_leaves_out_the_same_settings_on_any_devices_and_after_a_kill(splits):
+    configs = sweeps.combinations(CONFIG, {"learning_rate": [1e-4, 1.0, 1e-3, 0.3]}, seeds=[0, 1])
+
+    def ends(ended=None, **settings):
+        trained = halving.train(configs, lambda _: splits, halving=2, ended=ended, **settings)
+        return {
+            run: (int(outcome.epochs[place]), float(outcome.test_loss[place]))
+            for runs, outcome, _ in trained
+            for place, run in enumerate(runs)
+        }
+
+    everything = ends(chunk=2)
+    epochs = [everything[run][0] for run in range(8)]
+    assert epochs[::2] == epochs[1::2]  # both seeds of a setting
+    assert sorted(epochs[::2]) == [1, 1, 2, 4]
+    assert ends(chunk=1) == everything  # as on other devices: other runs lie side by side
+    best, worst = epochs.index(4), epochs.index(1)
+    ((_, whole, _),) = sweeps.sweep(configs[best : best + 2], splits, chunk=2)
+    np.testing.assert_array_equal(whole.test_loss, [everything[best + n][1] for n in (0, 1)])
+    # One seed of a setting that was left out, and one of the best, had been written.
+    before = {worst: (1, 0.2), best + 1: (4, 1.0)}
+    rest = {run: end for run, end in everything.items() if run not in before}
+    assert ends(ended=before, chunk=2) == rest
+
+
+def test_runs_that_end_by_themselves_take_no_halving():
+    configs = [dataclasses.replace(CONFIG, patience=2)]
+    with pytest.raises(ValueError, match="halving=3 leaves out settings"):
+        list(halving.train(configs, lambda _: None, halving=3))
+
+
+def test_an_average_may_be_judged_and_numbers_of_an_optimizer_share_a_program():
+    varied = {"average": [0.9, 0.99]}
+    configs = sweeps.combinations(
+        dataclasses.replace(CONFIG, average=0.9, judge="average"), varied, [0]
+    )
+    assert sweeps.by_program(configs) == [[0, 1]]
+    adam = dataclasses.replace(CONFIG, optimizer="adam")
+    varied = {"beta1": [0.5, 0.9], "beta2": [0.9, 0.99], "epsilon": [1e-8, 1e-3]}
+    assert sweeps.by_program(sweeps.combinations(adam, varied, [0])) == [list(range(8))]
+    assert len(sweeps.by_program([adam, dataclasses.replace(adam, beta1=0.5)])) == 2
 
 
 @pytest.mark.slow
