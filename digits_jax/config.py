@@ -184,6 +184,8 @@ class Config:
         Raises:
             ValueError: as Config; also where a setting is unknown.
         """
+        if not isinstance(values, dict):
+            raise ValueError(f"settings are {values!r:.40}: expected names with values")
         unknown = values.keys() - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
@@ -233,7 +235,7 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
     if field.type not in (int, float):
         return value
     minimum, maximum = about["minimum"], about["maximum"]
-    if not minimum <= value <= maximum or not math.isfinite(value):
+    if not minimum <= value <= maximum or value == math.inf:
         finite = "" if maximum < math.inf or field.type is int else "finite and "
         upper = "" if maximum == math.inf else f" and at most {maximum}"
         raise ValueError(f"{field.name}={value}: must be {finite}at least {minimum}{upper}")

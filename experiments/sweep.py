@@ -13,7 +13,9 @@ numbers by x as well. Of several settings the best by validation is trained once
 seed, into a run of its own: best in the sweep's folder, its model best.safetensors.
 """
 
+import contextlib
 import csv
+import functools
 import json
 import os
 import re
@@ -25,15 +27,16 @@ from absl import flags as absl_flags
 
 from digits_jax import runs
 from digits_jax.parallel import sweeps
+from digits_jax.parallel.distributed import Job
 from digits_jax.parallel.mesh import broadcast
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
+from digits_jax.runs.directories import RESULTS_FILE, SWEEP_SUMMARY_FILE
 from digits_jax.runs.files import write_atomically
-from digits_jax.runs.run import RESULTS_FILE, SWEEP_SUMMARY_FILE
 from experiments.cli import devices, flags, progress, records, start
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, figures, record, results, summary
-from experiments.sweeping.plan import FILES, SCRIPT, Plan, load, prepare
+from experiments.sweeping.plan import SCRIPT, Plan, load, prepare
 
 
 def define_flags() -> None:
@@ -94,11 +97,14 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
         if after := best.train(directory, config, load(config), should_stop):
             return after
     if directory:
-        print("\n".join([*lines, finish(directory, rows, table, list(plan.varied))]))
+        home = directories.home(directory)
+        lines += finish(directory, rows, table, list(plan.varied))
         if chosen is not None:
             told = f"run {chosen} once more, seed {configs[chosen].seed}"
-            print(f"best   {told}: {directory / best.FOLDER}, its model also {best.MODEL_FILE}")
-        directories.drop_earlier(directory, FILES)
+            lines.append(f"best   {told}: {home / best.FOLDER}, its model also {best.MODEL_FILE}")
+        write_atomically(directory / SWEEP_SUMMARY_FILE, summary.as_csv(table).encode())
+        directories.replace_earlier(home)
+        flags.say(*lines)
     return None
 
 
@@ -107,10 +113,12 @@ def finish(
     rows: Sequence[Mapping[str, str]],
     table: Sequence[Mapping[str, Any]],
     varied: Sequence[str],
-) -> str:
-    """Writes summary and figures, and gives what is to be printed."""
-    write_atomically(directory / SWEEP_SUMMARY_FILE, summary.as_csv(table).encode())
-    lines = [summary.as_text(table, varied), *summary.without_difference(rows, varied)]
+) -> list[str]:
+    """Writes figures, and gives the lines to be printed."""
+    lines = [
+        *summary.as_text(table, varied).splitlines(),
+        *summary.without_difference(rows, varied),
+    ]
     if len(tied := summary.tied(table, varied)) > 1:
         lines.append(f"equally good by validation: {', '.join(tied)}; the first is kept")
     drawn = [text for text in FLAGS.vary if re.search("=(log|uniform):", text)]
@@ -126,16 +134,23 @@ def finish(
         pictures = figures.draw(rows, table, varied)
     for name, png in pictures.items():
         write_atomically(directory / name, png)
-    lines.append(f"files  {directory}: {', '.join([RESULTS_FILE, SWEEP_SUMMARY_FILE, *pictures])}")
+    written = ", ".join([RESULTS_FILE, SWEEP_SUMMARY_FILE, *pictures])
+    lines.append(f"files  {directories.home(directory)}: {written}")
     if FLAGS.record:
         lines.append(f"record {record.write(FLAGS.record, table, varied, pictures)}")
-    return "\n".join(lines)
+    return lines
+
+
+def begin(held: contextlib.ExitStack, here: Job) -> start.Work:
+    """What `start.run` takes."""
+    plan = prepare(held, here)
+    return plan.directory, functools.partial(train, plan)
 
 
 def main() -> int | None:
-    return start.run(SCRIPT, prepare, train)
+    return start.run(SCRIPT, begin)
 
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, runs.Diverged)
+    flags.run(main, runs.Diverged, FloatingPointError)

@@ -13,7 +13,7 @@ from digits_jax.evaluation import dtype_of, scale_pixels
 from digits_jax.losses import LOSSES
 from digits_jax.models import Model, describe
 from digits_jax.runs import model_file, reading
-from digits_jax.runs.run import MODEL_FILE, SUMMARY_FILE
+from digits_jax.runs.directories import MODEL_FILE, SUMMARY_FILE
 from digits_jax.training import make_model
 
 

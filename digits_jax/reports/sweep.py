@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from digits_jax.reports.page import element, mean_and_deviation, section, table
-from digits_jax.runs.run import RESULTS_FILE, SWEEP_SUMMARY_FILE
+from digits_jax.runs.directories import RESULTS_FILE, SWEEP_SUMMARY_FILE
 
 SETTINGS = 30
 SPLITS = ("validation", "test")

@@ -1,17 +1,15 @@
 """Checkpoints: the TrainState of a run and its history, a file after some of its epochs."""
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from digits_jax.config import Config
 from digits_jax.parallel.mesh import broadcast, local
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.history import Row
-from digits_jax.runs.tensor_file import Tensors, decode, encode, fill, named, sha256
+from digits_jax.runs.identity import check_same
+from digits_jax.runs.tensor_file import Tensors, decode, encode, fill, named
 from digits_jax.training import TrainState
 
 FORMAT = "checkpoint 1"
@@ -29,10 +27,10 @@ def save(directory: Path, identity: dict[str, Any], checkpoint: Checkpoint) -> N
     """Saves a checkpoint as EPOCH.safetensors and removes all but the last `KEPT`.
 
     Checkpoints of later epochs are removed as well: `restore` found them damaged. `identity` is
-    what a run has to have in common with this one to restore it, as JSON takes it.
+    what `identity.of_run` gives.
 
     Raises:
-        OSError: where it cannot be written; those before it stay.
+        OSError: it cannot be written; those before it stay.
     """
     directory.mkdir(exist_ok=True)
     epoch = checkpoint.rows[-1].epoch
@@ -54,25 +52,33 @@ def restore(
         template: a state of the shapes to restore, as `jax.eval_shape` gives it.
 
     Returns:
-        The checkpoint, its state on the host, or `None` where none was ever completed; and a line
-        for each later one that is damaged.
+        The checkpoint, its state on the host, or `None` where none was ever completed; and lines
+        for the user: each later one that is damaged, and what may change the last bits.
 
     Raises:
-        ValueError: where all are damaged, or the last is of another run or format.
+        ValueError: all are damaged, or the last is of another run or format.
     """
-    damaged: list[str] = []
-    for _, path in sorted(_paths(directory).items(), reverse=True):
+    notes: list[str] = []
+    paths = _paths(directory)
+    for epoch in sorted(paths, reverse=True):
+        path = paths[epoch]
         try:
-            tensors, body = _decode(path.read_bytes())
-        except Exception as error:  # whatever a reader of damaged bytes falls into
-            damaged.append(f"{path} is damaged ({error}): using the checkpoint before it")
+            tensors, body = decode(path.read_bytes())
+            version, saved = body["format"], dict(body["identity"])
+        except Exception as error:  # whatever a reader of damaged bytes runs into
+            notes.append(_damaged(path, error))
             continue
         try:
-            _check_same_run(body, identity)
-            return _checkpoint(tensors, body, template), damaged
+            if version != FORMAT:
+                raise ValueError(f"format {version}, this version reads {FORMAT}")
+            notes += check_same(saved, identity)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-    if damaged:
+        try:
+            return _checkpoint(tensors, body, template), notes
+        except Exception as error:
+            notes.append(_damaged(path, error))
+    if paths:
         raise ValueError(
             f"no checkpoint in {directory} can be read: without that folder, --resume starts again "
             "from the first epoch"
@@ -80,10 +86,14 @@ def restore(
     return None, []
 
 
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} is damaged ({' '.join(str(error).split())}): using the checkpoint before it"
+
+
 def share(checkpoint: Checkpoint | None, template: TrainState) -> Checkpoint | None:
     """What process 0 has restored, on every process of a job; no other has to see its files."""
     content = broadcast(_encode(checkpoint, {}) if checkpoint else b"")
-    return _checkpoint(*_decode(content), template) if content else None
+    return _checkpoint(*decode(content), template) if content else None
 
 
 def _paths(directory: Path) -> dict[int, Path]:
@@ -93,28 +103,13 @@ def _paths(directory: Path) -> dict[int, Path]:
 
 def _encode(checkpoint: Checkpoint, identity: dict[str, Any]) -> bytes:
     tensors = jax.device_get(named(local(checkpoint.state)))
-    body = {"format": FORMAT, "identity": identity, "rows": checkpoint.rows}
-    return encode(tensors, body | {"sha256": sha256(tensors, **body)})
-
-
-def _decode(content: bytes) -> tuple[Tensors, dict[str, Any]]:
-    tensors, body = decode(content)
-    if body.pop("sha256") != sha256(tensors, **body):
-        raise ValueError("its SHA-256 is not the one recorded")
-    return tensors, body
+    return encode(tensors, {"format": FORMAT, "identity": identity, "rows": checkpoint.rows})
 
 
 def _checkpoint(tensors: Tensors, body: dict[str, Any], template: TrainState) -> Checkpoint:
-    return Checkpoint(fill(template, tensors), tuple(Row(*row) for row in body["rows"]))
-
-
-def _check_same_run(body: dict[str, Any], identity: dict[str, Any]) -> None:
-    if body["format"] != FORMAT:
-        raise ValueError(f"format {body['format']}, this version reads {FORMAT}")
-    ours, defaults = json.loads(json.dumps((identity, dataclasses.asdict(Config()))))
-    saved = defaults | body["identity"]
-    for name in saved.keys() - defaults.keys() - ours.keys():
-        raise ValueError(f"this version knows no setting {name}, which is {saved[name]} there")
-    for name, here in ours.items():
-        if saved.get(name, here) != here:  # what an earlier version did not save is not known
-            raise ValueError(f"of another run: {name} is {saved[name]} there, and {here} here")
+    rows = tuple(Row(*row) for row in body["rows"])
+    if not rows or [row.epoch for row in rows] != list(range(1, len(rows) + 1)):
+        raise ValueError("its rows are not those of the epochs from 1 on")
+    if not all(isinstance(number, int | float | None) for row in rows for number in row):
+        raise ValueError("its rows hold something else than numbers")
+    return Checkpoint(fill(template, tensors), rows)

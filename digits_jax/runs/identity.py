@@ -1,13 +1,20 @@
 """What a run's numbers depend on, so that others are neither mixed with them nor taken for them."""
 
+import importlib.metadata
+import json
 import os
+import platform
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+import digits_jax
 from digits_jax.config import Config
 from digits_jax.data.dataset import Splits
+from digits_jax.runs.directories import IDENTITY_FILE
+from digits_jax.runs.files import read_json, write_atomically
 from digits_jax.runs.tensor_file import sha256
 
 # Options of JAX, mostly set by environment variables, that change numbers; what they mostly are.
@@ -20,6 +27,9 @@ NUMERIC_OPTIONS = {
     "jax_numpy_dtype_promotion": "standard",
     "jax_disable_jit": False,
 }
+PACKAGES = ("jax", "jaxlib", "optax", "numpy")
+# What may change while a run is stopped, with a warning: results may be rounded otherwise.
+ROUNDING = ("device", "versions")
 HARMLESS = ("--xla_force_host_platform_device_count", "--xla_dump")
 
 
@@ -47,16 +57,101 @@ def epochs_may_grow(config: Config) -> bool:
     return config.schedule == "constant"
 
 
-def of_checkpoints(config: Config, splits: Splits, data: str) -> dict[str, Any]:
-    """What two runs have in common that may restore each other's checkpoints."""
+def versions() -> dict[str, str]:
+    """The versions of what a run's numbers come from."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    own = {"python": platform.python_version(), "digits_jax": digits_jax.__version__}
+    return own | packages
+
+
+def of_run(config: Config, splits: Splits, data: str) -> dict[str, Any]:
+    """What a run begins with, as JSON takes it: its settings, its data, and what computes it.
+
+    Args:
+        config: the run.
+        splits: its data.
+        data: their `data_sha256`.
+    """
     identity = settings(config)
     if epochs_may_grow(config):
         del identity["epochs"]
-    return {
-        **identity,
+    return identity | {
         "image_shape": splits.image_shape,
         "num_classes": splits.num_classes,
         "random_keys": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
         "data": data,
-        "numerics": numerics(),
+        **computed_by(),
     }
+
+
+def computed_by() -> dict[str, Any]:
+    """What computes a run, as far as its numbers depend on it."""
+    device = jax.devices()[0].device_kind
+    return {"numerics": numerics(), "device": device, "versions": versions()}
+
+
+def check(directory: Path, here: dict[str, Any]) -> list[str]:
+    """Compares an identity with the one that the run or sweep in `directory` began with, if known.
+
+    Returns:
+        Lines for the user, as `check_same` gives them.
+
+    Raises:
+        ValueError: in one line, as `check_same`, or where the file is damaged.
+        OSError: it cannot be read.
+    """
+    path = directory / IDENTITY_FILE
+    if not path.exists():
+        return []
+    saved = read_json(path)
+    try:
+        return check_same(saved, here)
+    except ValueError as error:
+        raise ValueError(f"{directory}: {error}") from None
+
+
+def record(directory: Path, here: dict[str, Any]) -> None:
+    """Writes what a run or sweep begins with; where it goes on, what it began with stays.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = directory / IDENTITY_FILE
+    if not path.exists():
+        write_atomically(path, (json.dumps(here, indent=2) + "\n").encode())
+
+
+def check_same(saved: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """Checks that a run of the identity `saved` goes on as one of the identity `here`.
+
+    What `saved` lacks, as an earlier version did not record it, is taken to be the same.
+
+    Returns:
+        A line for each difference that may change the last bits, and nothing else.
+
+    Raises:
+        ValueError: in one line, where anything else differs.
+    """
+    # JSON has no tuples; an earlier version had fewer settings.
+    default, here = json.loads(json.dumps((settings(Config()), here)))
+    saved = default | saved
+    for name in saved.keys() - default.keys() - here.keys():
+        raise ValueError(f"this version knows no setting {name}, which is {saved[name]} there")
+    differ = [name for name in here if saved.get(name, here[name]) != here[name]]
+    for name in differ:
+        if name not in ROUNDING:
+            raise ValueError(
+                f"of another run: {name} is {saved[name]} there, and {here[name]} here"
+            )
+    return [
+        f"the run began with {name} {_short(saved[name], here[name])}, and goes on with "
+        f"{_short(here[name], saved[name])}: the last bits may differ"
+        for name in differ
+    ]
+
+
+def _short(value: Any, other: Any) -> str:
+    """What differs of a value from the other."""
+    if not (isinstance(value, dict) and isinstance(other, dict)):
+        return str(value)
+    return ", ".join(f"{name} {value[name]}" for name in value if value[name] != other.get(name))

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,16 +17,17 @@ from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.evaluation import make_logits
 from digits_jax.losses import LOSSES
 from digits_jax.models import Weights
-from digits_jax.runs import model_file
-from digits_jax.runs.run import (
+from digits_jax.runs import directories, flags_file, model_file
+from digits_jax.runs.directories import (
     BEST,
     FLAGS_FILE,
     METRICS_FILE,
     MODEL_FILE,
     RESULTS_FILE,
     SUMMARY_FILE,
-    Row,
 )
+from digits_jax.runs.files import read_json
+from digits_jax.runs.history import Row
 from digits_jax.training import make_model
 
 # What a report shows of summary.json, with what it must be.
@@ -83,36 +83,43 @@ class Predictions(NamedTuple):
     correct: Bool[np.ndarray, " n"]
 
 
-def read_all(directories: Iterable[str | os.PathLike[str]]) -> list[Run]:
+def read_all(folders: Iterable[str | os.PathLike[str]]) -> list[Run]:
     """Reads runs, and puts their number before their names where two have the same.
 
     Raises:
         ValueError: as `read` and `each_once`.
         OSError: as `read`.
     """
-    runs = [read(Path(directory)) for directory in each_once(map(Path, directories))]
+    runs = [read(Path(directory)) for directory in each_once(map(Path, folders))]
     if len({run.name for run in runs}) == len(runs):
         return runs
     return [run._replace(name=f"{number}-{run.name}") for number, run in enumerate(runs, start=1)]
 
 
 def of_sweep(directory: Path) -> Path:
-    """The run that a folder stands for: of a sweep's, that of its best setting."""
+    """The run that a folder stands for: of a sweep's, that of its best setting.
+
+    Raises:
+        ValueError, OSError: as `directories.complete`.
+    """
+    directories.complete(directory)
     best = directory / BEST
     is_run = (directory / SUMMARY_FILE).exists() or (directory / METRICS_FILE).exists()
     return directory if is_run or not (best / SUMMARY_FILE).is_file() else best
 
 
-def each_once(directories: Iterable[Path]) -> list[Path]:
-    """The directories, as given.
+def each_once(folders: Iterable[Path]) -> list[Path]:
+    """The folders as given, ready to be read.
 
     Raises:
-        ValueError: in one line, where one is given twice.
+        ValueError: in one line, where one is given twice; as `directories.complete`.
+        OSError: as `directories.complete`.
     """
-    given = list(directories)
-    for folder, times in Counter(directory.resolve() for directory in given).items():
+    given = list(folders)
+    for folder, times in Counter(folder.resolve() for folder in given).items():
         if times > 1:
             raise ValueError(f"{folder}: given {times} times")
+        directories.complete(folder)
     return given
 
 
@@ -135,25 +142,13 @@ def read_unfinished(directory: Path) -> Unfinished:
         OSError: where one cannot be read.
     """
     path = directory / FLAGS_FILE
+    lines = flags_file.read(path)
     try:
-        config = _config(path.read_text("utf-8", "replace"))
-    except (TypeError, ValueError) as error:
+        config = flags_file.config(lines)
+    except ValueError as error:
         raise ValueError(f"{path}: damaged: {error}") from None
     rows = _read_metrics(directory / METRICS_FILE, complete=False)
     return Unfinished(name_of(directory), directory, config, rows)
-
-
-def _config(flags: str) -> Config:
-    """The Config that flags.txt spells out; its lines may hold further flags of the script."""
-    given = dict(line[2:].split("=", 1) for line in flags.splitlines() if "=" in line)
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(Config):
-        if field.name in given:
-            text = given[field.name]
-            kind: Any = field.type if field.type in (int, float) else str
-            listed = isinstance(field.default, tuple)
-            values[field.name] = tuple(filter(None, text.split(","))) if listed else kind(text)
-    return Config(**values)
 
 
 def read(directory: Path) -> Run:
@@ -191,16 +186,11 @@ def read(directory: Path) -> Run:
 def name_of(directory: Path) -> str:
     """What a run is called: as its folder; the best of a sweep as SWEEP-best."""
     *_, parent, name = ("", *directory.resolve().parts)
-    return f"{parent}-{name}" if name == BEST else name
+    return f"{parent}-{name}" if name in (BEST, directories.UNFINISHED) else name
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged: {error}") from None
-    if not isinstance(summary, dict):
-        raise ValueError(f"{path}: damaged: not an object")
+    summary = read_json(path)
     for kind, names in SUMMARY_TYPES.items():
         for name in names:
             value = summary.get(name)
@@ -213,12 +203,12 @@ def _read_metrics(path: Path, complete: bool = True) -> tuple[Row, ...]:
     text = path.read_text("utf-8", "replace")
     if not complete:
         text = text[: text.rfind("\n") + 1]
-    header, *lines = [*csv.reader(text.splitlines())] or [[]]
     try:
+        header, *lines = [*csv.reader(text.splitlines())] or [[]]
         if tuple(header) != Row._fields:
             raise ValueError(f"its columns are not {', '.join(Row._fields)}")
         return tuple(map(_row, lines))
-    except ValueError as error:
+    except (csv.Error, ValueError) as error:
         raise ValueError(f"{path}: damaged: {error}") from None
 
 

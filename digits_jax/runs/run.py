@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,16 @@ import jax
 
 from digits_jax.config import Config, hyperparameters
 from digits_jax.data.dataset import Splits
-from digits_jax.runs import checkpoints, directories, identity, model_file, summary, tensorboard
+from digits_jax.runs import checkpoints, directories, flags_file, identity, model_file, summary
 from digits_jax.runs.checkpoints import Checkpoint
+from digits_jax.runs.directories import (
+    CHECKPOINTS,
+    FLAGS_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    SUMMARY_FILE,
+)
 from digits_jax.runs.files import write_atomically
-from digits_jax.runs.history import Row as Row
-from digits_jax.runs.identity import epochs_may_grow as epochs_may_grow
 from digits_jax.runs.observers import (
     Observer,
     check_finite,
@@ -33,13 +37,6 @@ from digits_jax.runs.programs import (
 )
 from digits_jax.runs.summary import Trained
 
-FLAGS_FILE, METRICS_FILE = "flags.txt", "metrics.csv"
-SUMMARY_FILE, MODEL_FILE = "summary.json", "model.safetensors"
-RUN_FILES = (FLAGS_FILE, METRICS_FILE, MODEL_FILE, SUMMARY_FILE)
-CHECKPOINTS, PROFILE = "checkpoints", "profile"
-# In a sweep's folder: a row a run, its table, and the run of its best setting.
-RESULTS_FILE, SWEEP_SUMMARY_FILE, BEST = "results.csv", "summary.csv", "best"
-
 
 class Stopped(Exception):
     """The run was asked to stop, and did after this epoch; it can be resumed."""
@@ -49,50 +46,49 @@ class Stopped(Exception):
         self.epoch = epoch
 
 
-def prepare_directory(directory: Path, overwrite: bool) -> None:
-    """Makes the directory of a run; with `overwrite`, removes an earlier run and nothing else.
-
-    The files of one that is finished are set aside until this one is, by `write_summary`.
-
-    Raises:
-        ValueError: as `directories.check`.
-        OSError: where it cannot be made.
-    """
-    if overwrite and (directory / SUMMARY_FILE).is_file():
-        directories.set_aside(directory, RUN_FILES)
-    # The flags first: what is left without them is no run that could be resumed.
-    directories.clear(directory, overwrite, (*RUN_FILES, tensorboard.EVENT_FILES))
-    for name in (CHECKPOINTS, PROFILE):
-        if (directory / name).is_symlink():  # what it names is another's
-            (directory / name).unlink()
-        elif (directory / name).is_dir():
-            shutil.rmtree(directory / name)
-
-
 def is_finished(config: Config, directory: Path) -> bool:
     """Whether `directory` holds the summary of `config`, which is written last."""
     return summary.is_of(directory / SUMMARY_FILE, config)
 
 
 def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The last checkpoint of the run in `directory` that is complete and undamaged.
+    """Restores the last undamaged checkpoint of the run in `directory`.
 
     Returns:
         The checkpoint, or `None` where none was ever completed: the run then starts at its
-        beginning. And a line for each later checkpoint that is damaged.
+        beginning. And lines for the user, as `checkpoints.restore` gives them.
 
     Raises:
-        ValueError: where all are damaged, or the last is of another run or format, or past the
-            epochs of `config`.
+        ValueError: what was begun there is another run, by its identity.json or its last
+            checkpoint; all checkpoints are damaged; or it is past the epochs of `config`.
     """
+    here = identity.of_run(config, splits, identity.data_sha256(splits))
+    notes = identity.check(directory, here)
     template = state_template(config, splits)
-    expected = identity.of_checkpoints(config, splits, identity.data_sha256(splits))
-    checkpoint, damaged = checkpoints.restore(directory / CHECKPOINTS, expected, template)
+    checkpoint, more = checkpoints.restore(directory / CHECKPOINTS, here, template)
     if checkpoint and len(checkpoint.rows) > config.epochs:
         raise ValueError(
             f"the run in {directory} is at epoch {len(checkpoint.rows)} of {config.epochs}"
         )
-    return checkpoint, damaged
+    return checkpoint, list(dict.fromkeys(notes + more))
+
+
+def begin(config: Config, splits: Splits, directory: Path, flags: Iterable[str]) -> None:
+    """Records what a run begins with: identity.json, unless it goes on, and flags.txt.
+
+    Args:
+        config: the run.
+        splits: its data.
+        directory: an existing folder.
+        flags: the lines of flags.txt.
+
+    Raises:
+        ValueError: a flag cannot be written, as `flags_file.check`.
+        OSError: a file cannot be written.
+    """
+    flags_file.check(flags := list(flags))
+    identity.record(directory, identity.of_run(config, splits, identity.data_sha256(splits)))
+    flags_file.write(directory / FLAGS_FILE, flags)
 
 
 def train(
@@ -141,7 +137,7 @@ def train(
     data = identity.data_sha256(splits)
     observers = [contextlib.nullcontext(check_losses), *observers]
     if directory:
-        common, folder = identity.of_checkpoints(config, splits, data), directory / CHECKPOINTS
+        common, folder = identity.of_run(config, splits, data), directory / CHECKPOINTS
         observers = [
             metrics(directory / METRICS_FILE, rows),
             *observers,
@@ -185,8 +181,12 @@ def write_summary(
     seconds: Mapping[str, float] | None = None,
     entries: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
-    """Writes `summary.summarise` into `directory`, and returns it: with it a run is finished."""
+    """Writes `summary.summarise` into `directory`, and returns it: with it the run is finished.
+
+    A run that was written into the folder unfinished of another then takes the other's place.
+    """
     found = summary.summarise(trained, splits, total_seconds, seconds or {}, entries)
     write_atomically(directory / SUMMARY_FILE, (json.dumps(found, indent=2) + "\n").encode())
-    directories.drop_earlier(directory, RUN_FILES)
+    if (parent := directories.home(directory)) != directory:
+        directories.replace_earlier(parent)
     return found

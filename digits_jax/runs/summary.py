@@ -1,26 +1,21 @@
 """summary.json: what a run came to, how long it took, and on what; written last."""
 
 import dataclasses
-import importlib.metadata
-import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-import digits_jax
 from digits_jax.config import Config
 from digits_jax.data.dataset import Splits
 from digits_jax.evaluation import Metrics
 from digits_jax.models import count_parameters
 from digits_jax.runs import identity
+from digits_jax.runs.files import read_json
 from digits_jax.runs.history import Row
 from digits_jax.runs.model_file import TrainedModel
 from digits_jax.runs.programs import accuracy, decimal
-
-PACKAGES = ("jax", "jaxlib", "optax", "numpy")
 
 
 class Trained(NamedTuple):
@@ -66,7 +61,6 @@ def summarise(
         "write_seconds": trained.seconds["write"],
         "total_seconds": total_seconds,
     }
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "test_accuracy": accuracy(trained.test, splits.test),
         "test_loss": decimal(trained.test.loss),
@@ -81,11 +75,7 @@ def summarise(
         "device": jax.devices()[0].device_kind,
         "data": trained.model.data,
         "numerics": identity.numerics(),
-        "versions": {
-            "python": platform.python_version(),
-            "digits_jax": digits_jax.__version__,
-            **versions,
-        },
+        "versions": identity.versions(),
         "seed": config.seed,
         "config": dataclasses.asdict(config),
         **({"entries": list(entries)} if entries else {}),
@@ -107,7 +97,7 @@ def judged(trained: Trained) -> str:
 def is_of(path: Path, config: Config) -> bool:
     """Whether `path` is the whole summary of a run of `config`."""
     try:
-        found = Config.from_dict(json.loads(path.read_text())["config"])
+        found = Config.from_dict(read_json(path)["config"])
         return identity.settings(found) == identity.settings(config)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -18,6 +18,8 @@ Tensors = dict[str, np.ndarray]
 
 # One key, holding JSON: safetensors writes several keys in an order that changes with each call.
 METADATA_KEY = "digits_jax"
+# What stands before the digest: JSON within JSON, where no name or path can look the same.
+BEFORE_DIGEST, DIGITS = rb"\"sha256\": \"", 64
 
 
 def named(tree: Any) -> dict[str, Any]:
@@ -29,17 +31,17 @@ def named(tree: Any) -> dict[str, Any]:
 
 
 def fill(template: Tree, tensors: Tensors) -> Tree:
-    """The pytree that `named` took apart, of the structure and shapes of `template`.
+    """The pytree that `named` took apart, of the structure, shapes and types of `template`.
 
     Raises:
-        ValueError: in one line, where a name or a shape is another.
+        ValueError: in one line, where a name, a shape or a type differs.
     """
-    expected = {name: leaf.shape for name, leaf in jax.eval_shape(named, template).items()}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
+    expected = {name: _outline(leaf) for name, leaf in jax.eval_shape(named, template).items()}
+    found = {name: _outline(tensor) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         there, here = found.get(name, "absent"), expected.get(name, "absent")
         if there != here:
-            raise ValueError(f"{name} is {there}, and should be {here}")
+            raise ValueError(f"{name} is {there}, expected {here}")
 
     def leaf(path: Any, like: Any) -> Any:
         tensor = tensors[_name(path)]
@@ -47,6 +49,10 @@ def fill(template: Tree, tensors: Tensors) -> Tree:
 
     tree: Tree = jax.tree.map_with_path(leaf, template)
     return tree
+
+
+def _outline(leaf: Any) -> str:
+    return f"{leaf.dtype} {list(leaf.shape)}"
 
 
 def _name(path: Any) -> str:
@@ -58,16 +64,24 @@ def _is_key(leaf: Any) -> bool:
 
 
 def encode(tensors: Mapping[str, Any], metadata: dict[str, Any]) -> bytes:
-    """A safetensors file: the same tensors and metadata give the same bytes."""
+    """A safetensors file: the same tensors and metadata give the same bytes.
+
+    The metadata also hold `sha256`: that of the file with 64 zeros in the place of the digest.
+    """
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    return safetensors.numpy.save(contiguous, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    text = json.dumps(metadata | {"sha256": "0" * DIGITS}, sort_keys=True)
+    content = safetensors.numpy.save(contiguous, {METADATA_KEY: text})
+    start = content.index(BEFORE_DIGEST) + len(BEFORE_DIGEST)
+    return content[:start] + _digest(content, start) + content[start + DIGITS :]
 
 
 def decode(content: bytes) -> tuple[Tensors, dict[str, Any]]:
     """The tensors and the metadata that `encode` was given.
 
+    Files of the first version, whose digest leaves out the header, are read as well.
+
     Raises:
-        ValueError: in one line, where `content` is incomplete, or was not made by `encode`.
+        ValueError: in one line, where `content` is damaged, or was not made by `encode`.
     """
     try:
         tensors = {
@@ -75,11 +89,24 @@ def decode(content: bytes) -> tuple[Tensors, dict[str, Any]]:
             for name, view in safetensors.deserialize(content)  # type: ignore[no-untyped-call]
         }
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    except (safetensors.SafetensorError, TypeError, ValueError) as error:
+        text = header.get("__metadata__", {}).get(METADATA_KEY)
+        metadata = json.loads(text or "{}")
+    except (safetensors.SafetensorError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"damaged, or not a safetensors file: {error}") from None
-    if METADATA_KEY not in header.get("__metadata__", {}):
+    if not text or not isinstance(metadata, dict):
         raise ValueError("a safetensors file, but not one of digits_jax")
-    return tensors, json.loads(header["__metadata__"][METADATA_KEY])
+    digest = metadata.pop("sha256", None)
+    start = content.find(BEFORE_DIGEST) + len(BEFORE_DIGEST)
+    known = {_digest(content, start).decode(), sha256(tensors), sha256(tensors, **metadata)}
+    if digest not in known and (digest or "format" in metadata):
+        raise ValueError("damaged, or of a later version: its SHA-256 is not the one recorded")
+    return tensors, metadata
+
+
+def _digest(content: bytes, start: int) -> bytes:
+    """The SHA-256 of a file whose own digest begins at `start`."""
+    parts = content[:start], b"0" * DIGITS, content[start + DIGITS :]
+    return hashlib.sha256(b"".join(parts)).hexdigest().encode()
 
 
 def _dtype(code: str) -> np.dtype:

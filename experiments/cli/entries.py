@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from digits_jax import runs
+from digits_jax.runs import flags_file
 
 FLAGS = absl_flags.FLAGS
 NAME = "entries"
@@ -58,10 +59,10 @@ def stored() -> list[dict[str, str]]:
     ]
 
 
-def line() -> str:
-    """The line of flags.txt, empty if nothing is given."""
+def lines() -> list[str]:
+    """The line of flags.txt, none if nothing is given."""
     words = [f"{entry['path']}#{entry['sha256']}" for entry in stored()]
-    return f"--{NAME}={','.join(words)}\n" if words else ""
+    return [f"--{NAME}={','.join(words)}"] if words else []
 
 
 def paths() -> Sequence[str]:
@@ -73,7 +74,7 @@ def _of_run(folder: str | Path) -> list[str]:
     """What flags.txt in a run's folder, or beside a model's file, names."""
     place = Path(folder).expanduser()
     file = (place if place.is_dir() else place.parent) / runs.FLAGS_FILE
-    lines = file.read_text("utf-8", "replace").splitlines() if file.is_file() else []
+    lines = flags_file.read(file) if file.is_file() else []
     found = [line.partition("=")[2] for line in lines if line.startswith(f"--{NAME}=")]
     return [word for text in found for word in text.split(",")]
 

@@ -15,6 +15,7 @@ from absl import flags
 
 from digits_jax import data
 from digits_jax.config import Config
+from digits_jax.names import shown
 from experiments.cli import entries
 from experiments.cli.script import FLAGS as FLAGS
 from experiments.cli.script import GROUPS as GROUPS
@@ -166,13 +167,14 @@ def whole_numbers(name: str, parsed: flags.FlagValues = FLAGS) -> tuple[int, ...
         ) from None
 
 
-def config_flags(config: Config) -> str:
-    """The flags of a Config, one a line, as `--flagfile` reads them."""
-    lines = []
-    for name, value in vars(config).items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        lines += [] if text is None else [f"--{name}={text}\n"]
-    return entries.line() + "".join(lines)
+def say(*lines: str) -> None:
+    """Prints lines, in which names can do nothing to a terminal."""
+    print("\n".join(map(shown, lines)))
+
+
+def warn(line: str) -> None:
+    """Prints a warning to stderr, likewise."""
+    print(f"warning: {shown(line)}", file=sys.stderr)
 
 
 def put_defaults(settings: Mapping[str, Any]) -> None:

@@ -19,8 +19,9 @@ import psutil
 from absl import flags as absl_flags
 
 from digits_jax.config import Config
+from digits_jax.runs import flags_file
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags, processor
+from experiments.cli import processor
 
 FOLDER = Path(__file__).parents[1] / "records"
 PACKAGES = ("jax", "jaxlib", "numpy")
@@ -47,10 +48,10 @@ def define_named() -> None:
 
 def settings(config: Config, varied: Sequence[str] = ()) -> str:
     """What runs have in common and the classic run has not, as its flags."""
-    usual = flags.config_flags(Config()).splitlines()
+    usual = flags_file.of_config(Config())
     own = [
         line
-        for line in flags.config_flags(config).splitlines()
+        for line in flags_file.of_config(config)
         if line not in usual
         and not line.startswith(tuple(f"--{name}=" for name in ("seed", *varied)))
     ]

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import jax
 from absl import app, flags, logging
 
+from digits_jax.names import shown
 from experiments.cli import entries
 
 FLAGS = flags.FLAGS
@@ -144,7 +145,7 @@ def _one_line(error: Exception | str) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}"
-    text = re.sub(r"ERROR:: |\[Errno \d+\] ", "", " ".join(text.split()))
+    text = re.sub(r"ERROR:: |\[Errno \d+\] ", "", shown(" ".join(text.split())))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 

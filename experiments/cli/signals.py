@@ -25,6 +25,8 @@ def stop_requested() -> Iterator[Callable[[], int]]:
     def watch() -> None:
         nonlocal number
         while received := reader.recv(1):
+            if received[0] not in SIGNALS:  # one that somebody else handles, as SLURM's SIGUSR1
+                continue
             if number:
                 os._exit(128 + received[0])
             number = received[0]

@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from digits_jax import runs
 from digits_jax.config import Config
 from digits_jax.data import Splits
 from digits_jax.parallel.mesh import broadcast
+from digits_jax.runs import checkpoints, directories, flags_file
 from digits_jax.runs.files import write_atomically
-from digits_jax.runs.programs import Epoch
-from experiments.cli import entries, flags, progress
+from digits_jax.runs.programs import Epoch, state_template
+from experiments.cli import entries, progress
 
 FOLDER, MODEL_FILE = runs.BEST, "best.safetensors"
+CHECKPOINT_SECONDS = 30.0
 
 
 def choose(
@@ -47,25 +51,41 @@ def train(
     Each process of a job trains it, and process 0, which has a directory, writes it.
     """
     folder = directory / FOLDER if directory else None
-    finished = bool(folder and runs.is_finished(config, folder))
-    if json.loads(broadcast(json.dumps(finished).encode())):
-        return None
-    started = time.perf_counter()
-    if folder:
-        runs.prepare_directory(folder, overwrite=True)
-        write_atomically(folder / runs.FLAGS_FILE, flags.config_flags(config).encode())
-    with progress.shown("epoch of the best", config.epochs, 0, quiet=folder is None) as advance:
+    finished, checkpoint = bool(folder and runs.is_finished(config, folder)), None
+    if not json.loads(broadcast(json.dumps(finished).encode())):
+        started, stored = time.perf_counter(), entries.lines() + flags_file.of_config(config)
+        if folder:
+            try:
+                if flags_file.read(folder / runs.FLAGS_FILE) == stored:
+                    checkpoint, _ = runs.restore(config, splits, folder)
+            except (OSError, ValueError):  # not begun, damaged, or another run: from the beginning
+                directories.renew(folder, overwrite=True)
+            folder.mkdir(exist_ok=True)
+            runs.begin(config, splits, folder, stored)
+        if jax.process_count() > 1:
+            checkpoint = checkpoints.share(checkpoint, state_template(config, splits))
+        done = len(checkpoint.rows) if checkpoint else 0
+        quiet = folder is None
+        with progress.shown("epoch of the best", config.epochs, done, quiet) as advance:
 
-        def look(epoch: Epoch) -> None:
-            advance(1)
+            def look(epoch: Epoch) -> None:
+                advance(1)
 
-        observers = [contextlib.nullcontext(look)]
-        try:
-            trained = runs.train(config, splits, folder, observers, should_stop=should_stop)
-        except runs.Stopped as stopped:
-            return f"epoch {stopped.epoch} of {config.epochs} of the best"
+            try:
+                trained = runs.train(
+                    config,
+                    splits,
+                    folder,
+                    [contextlib.nullcontext(look)],
+                    checkpoint=checkpoint,
+                    checkpoint_seconds=CHECKPOINT_SECONDS,
+                    should_stop=should_stop,
+                )
+            except runs.Stopped as stopped:
+                return f"epoch {stopped.epoch} of {config.epochs} of the best"
+        if folder:
+            seconds = time.perf_counter() - started
+            runs.write_summary(folder, trained, splits, seconds, entries=entries.stored())
     if folder and directory:
-        seconds = time.perf_counter() - started
-        runs.write_summary(folder, trained, splits, seconds, entries=entries.stored())
         write_atomically(directory / MODEL_FILE, (folder / runs.MODEL_FILE).read_bytes())
     return None

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PATTERNS = ("distribution.png", "against-*.png", "heat-map.png")
 WIDTH = 7.0  # inches
 SETTINGS_SHOWN = 25
 # Values that span more than this factor are drawn on a logarithmic axis.

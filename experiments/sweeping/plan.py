@@ -7,28 +7,18 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from digits_jax import data, runs
+from digits_jax import data
 from digits_jax.config import Config
 from digits_jax.parallel import distributed, sweeps
 from digits_jax.parallel.distributed import Job
-from digits_jax.runs import directories, identity
-from digits_jax.runs.files import write_atomically
+from digits_jax.runs import directories, flags_file, identity
+from digits_jax.runs.directories import RESULTS_FILE
 from digits_jax.runs.programs import check_memory
-from digits_jax.runs.run import RESULTS_FILE, SWEEP_SUMMARY_FILE
 from experiments.cli import devices, flags, job, start
 from experiments.cli.flags import FLAGS
-from experiments.sweeping import best, figures, results, vary
+from experiments.sweeping import best, results, vary
 
-# Of a sweep; with the summary, and the best run before it, a sweep is finished.
-FILES = (
-    runs.FLAGS_FILE,
-    RESULTS_FILE,
-    *figures.PATTERNS,
-    best.MODEL_FILE,
-    best.FOLDER,
-    SWEEP_SUMMARY_FILE,
-)
-SCRIPT = start.Script("sweep", "sweep", (runs.FLAGS_FILE, RESULTS_FILE), flags=("seeds", "vary"))
+SCRIPT = start.Script("sweep", "sweep", flags=("seeds", "vary"))
 
 
 class Plan(NamedTuple):
@@ -70,20 +60,21 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
         for config in configs
     ]
     done: list[int] = []
+    stored = start.stored_flags(SCRIPT)
     if here.is_primary:
         directory = directory or flags.workdir("sweep")
-        held.enter_context(directories.locked(directory))
+        held.enter_context(directories.locked(directories.home(directory)))
         if not FLAGS.resume:
-            earlier = directory / directories.EARLIER
-            if (directory / best.FOLDER).exists() and not (directory / RESULTS_FILE).exists():
+            if (directory / best.FOLDER).exists() and directories.kind_of(directory) is None:
                 raise ValueError(f"{directory} holds {best.FOLDER} and no sweep: choose another")
-            if FLAGS.overwrite and (
-                (directory / SWEEP_SUMMARY_FILE).is_file() or not earlier.exists()
-            ):
-                directories.set_aside(directory, FILES)
-            directories.clear(directory, FLAGS.overwrite, FILES)
-            write_atomically(directory / runs.FLAGS_FILE, start.stored_flags(SCRIPT).encode())
+            directory = directories.renew(directory, FLAGS.overwrite)
+        data_sha256 = ",".join(sorted({row["data"] for row in rows}))
+        begun = {"data": data_sha256, **identity.computed_by()}
+        for line in identity.check(directory, begun):
+            flags.warn(line)
+        identity.record(directory, begun)
         done = list(results.read_or_make(directory / RESULTS_FILE, columns, rows))
+        flags_file.write(directory / directories.FLAGS_FILE, stored)
     done = json.loads(distributed.share(here, "finished", json.dumps(done)))
     return Plan(directory, varied, configs, columns, rows, chunk, done)
 

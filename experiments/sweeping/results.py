@@ -9,8 +9,8 @@ from pathlib import Path
 from digits_jax.config import Config
 from digits_jax.parallel import sweeps
 from digits_jax.runs import identity
+from digits_jax.runs.directories import FLAGS_FILE
 from digits_jax.runs.files import write_atomically
-from digits_jax.runs.run import FLAGS_FILE
 
 OUTCOME_COLUMNS = (
     "train_loss",

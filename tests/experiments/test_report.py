@@ -13,9 +13,8 @@ import pytest
 import safetensors.numpy
 
 from digits_jax import Config, data, reports
-from digits_jax.runs import model_file, reading
+from digits_jax.runs import flags_file, model_file, reading
 from experiments import report
-from experiments.cli.flags import config_flags
 
 NAMES = ("T-shirt & <top>", "$5 or $6", "Ärmel")
 PARTS = (
@@ -420,7 +419,9 @@ def test_an_unfinished_run_shows_its_curves_alone_and_beside_others(
     metrics = (run / "metrics.csv").read_text().splitlines(keepends=True)
     (run / "metrics.csv").write_text("".join(metrics[:5]) + metrics[5][:9])  # as it is written
     settings = Config(**given, epochs=9)
-    (run / "flags.txt").write_text(config_flags(settings) + "--checkpoint_seconds=9\n")
+    (run / "flags.txt").write_text(
+        "\n".join([*flags_file.of_config(settings), "--checkpoint_seconds=9", ""])
+    )
     assert reading.read_unfinished(run).config == settings
     for runs in ([run], [folder / "seed-0", run]):
         page = Page(reports.make(runs).html)

@@ -348,7 +348,7 @@ def test_where_the_schedule_spans_all_epochs_they_may_not_grow(start, tmp_path):
 @pytest.mark.parametrize("content", ["", "--epochs=3\n", "--epochs=3\n--seed=0\n--rot"])
 def test_flags_that_were_cut_are_refused(start, tmp_path, content):
     (tmp_path / runs.FLAGS_FILE).write_text(content)
-    refused(start("--resume", f"--workdir={tmp_path}"), "it does not hold all flags of the run")
+    refused(start("--resume", f"--workdir={tmp_path}"), "is damaged: it does not hold all flags")
 
 
 @pytest.mark.parametrize(

@@ -91,16 +91,16 @@ def test_an_overwritten_sweep_stays_until_the_new_one_is_finished(start_module, 
     old = {name: (run / name).read_bytes() for name in ("results.csv", "best.safetensors")}
     longer = start_module("experiments.sweep", *flags, "--epochs=999", "--seeds=99")
     deadline = time.monotonic() + 60
-    while not ((run / "earlier" / "summary.csv").exists() and (run / "results.csv").exists()):
+    while not (run / "unfinished" / "results.csv").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     longer.send_signal(signal.SIGTERM)
     assert longer.wait(120) == 143
-    assert not (run / "best").exists()
+    assert reading.read(run).name == "sweep-best"
     for name, content in old.items():
-        assert (run / "earlier" / name).read_bytes() == content
+        assert (run / name).read_bytes() == content
     assert start_module("experiments.sweep", *flags).wait(120) == 0
-    assert not (run / "earlier").exists()
+    assert not (run / "unfinished").exists()
     assert rows(run, "summary.csv")
 
 

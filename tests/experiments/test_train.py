@@ -28,6 +28,7 @@ def test_a_run_writes_its_files_and_its_flags_repeat_it_to_the_byte(run_module, 
     assert sorted(path.name for path in first.iterdir()) == [
         ".lock",
         "flags.txt",
+        "identity.json",
         "metrics.csv",
         "model.safetensors",
         "summary.json",

@@ -1,7 +1,9 @@
 """Exported models: what comes back, and what a damaged file gets."""
 
 import dataclasses
+import json
 import pickle
+import re
 
 import jax
 import numpy as np
@@ -59,15 +61,66 @@ def test_the_same_model_gives_the_same_bytes(path, model):
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_flipped_bit_in_a_tensor_is_noticed(tmp_path, path, data):
+def test_a_flipped_bit_anywhere_in_the_file_is_noticed(tmp_path, path, data):
     content = bytearray(path.read_bytes())
-    tensors_start = 8 + int.from_bytes(content[:8], "little")
-    at = data.draw(st.integers(tensors_start, len(content) - 1))
-    content[at] ^= 1 << data.draw(st.integers(0, 7))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     damaged = tmp_path / "damaged"
     damaged.write_bytes(content)
-    with pytest.raises(ValueError, match="SHA-256 of its tensors is not the one recorded"):
+    with pytest.raises(ValueError, match="damaged"):
         model_file.load(damaged)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda array: array.astype(np.int8), "int8 [5, 12], expected float32 [5, 12]"),
+        (lambda array: array.astype(bool), "bool [5, 12], expected float32 [5, 12]"),
+        (lambda array: array.astype(np.complex64), "complex64 [5, 12], expected float32 [5, 12]"),
+        (lambda array: array * np.nan, "layers.0.weights holds NaN or infinity"),
+        (lambda array: array.astype(np.float64) * 1e300, "layers.0.weights holds NaN or infinity"),
+    ],
+)
+def test_parameters_of_another_type_or_not_finite_are_refused(path, change, message):
+    tensors, metadata = tensor_file.decode(path.read_bytes())
+    changed = tensors | {"layers.0.weights": change(tensors["layers.0.weights"])}
+    path.write_bytes(tensor_file.encode(changed, metadata))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model_file.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_shape", [10**400, 1]),
+        ("image_shape", [3]),
+        ("image_shape", 7),
+        ("image_shape", [3, -4]),
+        ("image_shape", [3.0, 4]),
+        ("num_classes", 10**9),
+        ("num_classes", None),
+        ("config", None),
+        ("config", [1]),
+        ("config", {"epochs": 10**400}),
+        ("config", {"learning_rate": 10**400}),
+        ("config", {"hidden": [[["5"]]]}),
+        ("config", {"loss": {}}),
+        ("format", None),
+        ("format", {}),
+    ],
+)
+def test_forged_metadata_give_one_line(path, name, value):
+    tensors, metadata = tensor_file.decode(path.read_bytes())
+    path.write_bytes(tensor_file.encode(tensors, metadata | {name: value}))
+    with pytest.raises(ValueError, match=r"^\S+model.safetensors: [^\n]+$"):
+        model_file.load(path)
+
+
+def test_a_model_of_the_first_format_is_read(path, model):
+    """As earlier versions wrote it: the digest is of the tensors alone."""
+    tensors, metadata = tensor_file.decode(path.read_bytes())
+    metadata |= {"format": 1, "sha256": tensor_file.sha256(tensors)}
+    path.write_bytes(safetensors.numpy.save(tensors, {"digits_jax": json.dumps(metadata)}))
+    assert model_file.load(path).config == CONFIG
 
 
 @given(data=st.data())
@@ -95,7 +148,10 @@ def test_what_is_no_model_of_ours_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not one of digits_jax"):
         model_file.load(path)
     path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {"digits_jax": '{"format": 99}'}))
-    with pytest.raises(ValueError, match="format 99, this version reads 1"):
+    with pytest.raises(ValueError, match="damaged, or of a later version: its SHA-256"):
+        model_file.load(path)
+    path.write_bytes(tensor_file.encode({"a": np.zeros(3)}, {"format": 99}))
+    with pytest.raises(ValueError, match=r"format 99, this version reads \(1, 2\)"):
         model_file.load(path)
 
 
@@ -113,6 +169,6 @@ def test_a_setting_that_its_version_did_not_have_is_at_default(path):
 
 def test_parameters_of_another_network_are_refused(path, model):
     model_file.save(path, model._replace(config=dataclasses.replace(CONFIG, hidden=(5, 3))))
-    message = r"layers.1.biases is \(4,\), and should be \(3,\)"
+    message = r"layers.1.biases is float32 \[4\], expected float32 \[3\]"
     with pytest.raises(ValueError, match=message):
         model_file.load(path)

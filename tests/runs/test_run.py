@@ -15,7 +15,7 @@ import pytest
 from digits_jax import Config, Dataset, make_model, runs
 from digits_jax.evaluation import make_evaluate
 from digits_jax.losses import LOSSES
-from digits_jax.runs import directories, model_file, run
+from digits_jax.runs import directories, flags_file, identity, model_file, run
 
 CONFIG = Config(train_size=60, validation_size=15, hidden=(8,), epochs=4, learning_rate=1.0)
 # What it computes may grow until it is infinite.
@@ -200,42 +200,79 @@ def test_a_run_is_finished_with_the_summary_of_its_config(tmp_path):
 
 def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    for name in (runs.FLAGS_FILE, runs.METRICS_FILE, runs.SUMMARY_FILE, runs.MODEL_FILE):
+    for name in (runs.FLAGS_FILE, runs.IDENTITY_FILE, runs.METRICS_FILE, runs.MODEL_FILE):
         (tmp_path / name).touch()
-        (tmp_path / f".{name}.123.half-written").touch()  # of a process killed as it wrote
     (tmp_path / "events.out.tfevents.1.host").touch()
     for folder in (runs.CHECKPOINTS, runs.PROFILE):
         (tmp_path / folder / "1").mkdir(parents=True)
-    (tmp_path / runs.SUMMARY_FILE).unlink()  # it was not finished
-    runs.prepare_directory(tmp_path, overwrite=True)
+    assert directories.renew(tmp_path, overwrite=True) == tmp_path  # it was not finished
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_no_run_has_written_is_not_removed(tmp_path):
+    for name in (runs.CHECKPOINTS, runs.PROFILE, runs.BEST, directories.UNFINISHED):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").touch()
+    directories.renew(tmp_path, overwrite=True)
+    assert len(list(tmp_path.glob("*/thesis.tex"))) == 4
 
 
 def test_a_finished_run_is_kept_until_the_one_that_replaces_it_is(tmp_path, splits):
     def train(config):
-        runs.prepare_directory(tmp_path, overwrite=True)
-        runs.write_summary(tmp_path, runs.train(config, splits, tmp_path), splits)
+        folder = directories.renew(tmp_path, overwrite=True)
+        runs.begin(config, splits, folder, flags_file.of_config(config))
+        runs.write_summary(folder, runs.train(config, splits, folder), splits)
 
-    def bytes_in(folder):
-        return [(folder / name).read_bytes() for name in (runs.MODEL_FILE, runs.SUMMARY_FILE)]
+    def files_in(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
     train(CONFIG)
-    first = bytes_in(tmp_path)
+    first = files_in(tmp_path)
     for _ in range(2):  # also where the one that fails is overwritten
         with pytest.raises(runs.Diverged):
             train(dataclasses.replace(UNBOUNDED, learning_rate=1e38))
-        assert not (tmp_path / runs.SUMMARY_FILE).exists()
-        assert bytes_in(tmp_path / directories.EARLIER) == first
-    train(CONFIG)
-    assert bytes_in(tmp_path)[0] == first[0]
-    assert not (tmp_path / directories.EARLIER).exists()
+        assert files_in(tmp_path) == first
+        assert directories.under_way(tmp_path) == tmp_path / directories.UNFINISHED
+    train(dataclasses.replace(CONFIG, seed=3))
+    second = files_in(tmp_path)
+    assert second.keys() == first.keys()
+    assert json.loads(second[runs.SUMMARY_FILE])["seed"] == 3
+    assert model_file.load(tmp_path / runs.MODEL_FILE).config.seed == 3
+    assert not (tmp_path / directories.UNFINISHED).exists()
+    assert directories.under_way(tmp_path) == tmp_path
 
 
 def test_a_link_in_place_of_checkpoints_is_removed_and_what_it_names_is_not(tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / runs.FLAGS_FILE).touch()
     (tmp_path / "run" / runs.CHECKPOINTS).symlink_to(theirs)
-    runs.prepare_directory(tmp_path / "run", overwrite=True)
+    (tmp_path / "run" / runs.PROFILE).symlink_to(tmp_path / "nowhere")
+    directories.renew(tmp_path / "run", overwrite=True)
     assert theirs.is_dir()
     assert not any((tmp_path / "run").iterdir())
+
+
+def test_a_run_goes_on_only_with_what_it_began_with(tmp_path, splits, monkeypatch):
+    """Before its first checkpoint as well."""
+    runs.begin(CONFIG, splits, tmp_path, flags_file.of_config(CONFIG))
+    assert runs.restore(CONFIG, splits, tmp_path) == (None, [])
+    assert runs.restore(dataclasses.replace(CONFIG, epochs=9), splits, tmp_path) == (None, [])
+    with pytest.raises(ValueError, match="of another run: data is "):
+        runs.restore(CONFIG, splits._replace(test=splits.validation), tmp_path)
+    with pytest.raises(ValueError, match="of another run: seed is 0 there, and 1 here"):
+        runs.restore(dataclasses.replace(CONFIG, seed=1), splits, tmp_path)
+    with (
+        jax.default_matmul_precision("highest"),
+        pytest.raises(ValueError, match="numerics is default there, and "),
+    ):
+        runs.restore(CONFIG, splits, tmp_path)
+    monkeypatch.setattr(identity, "versions", lambda: {"jax": "0.99"})
+    _, [line] = runs.restore(CONFIG, splits, tmp_path)
+    assert re.match(r"the run began with versions .*jax 0.*, and goes on with jax 0.99: ", line)
+    path = tmp_path / runs.IDENTITY_FILE
+    for damage in ("", "[]", path.read_text()[:-9], "[" * 100_000):
+        path.write_text(damage)
+        with pytest.raises(ValueError, match=r"identity.json: damaged: [^\n]*$"):
+            runs.restore(CONFIG, splits, tmp_path)

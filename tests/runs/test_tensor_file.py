@@ -17,12 +17,15 @@ def test_tensors_are_named_by_their_paths_and_what_holds_none_is_passed_over():
 
 def test_a_tree_is_filled_by_names():
     template = jax.eval_shape(lambda: TREE)
-    filled = tensor_file.fill(template, {"layers.2.0": np.uint8([9]), "layers.0.w": np.eye(2, 3)})
+    w = np.eye(2, 3, dtype=np.float32)
+    filled = tensor_file.fill(template, {"layers.2.0": np.uint8([9]), "layers.0.w": w})
     assert jax.tree.structure(filled) == jax.tree.structure(TREE)
     np.testing.assert_array_equal(filled["layers"][0]["w"], np.eye(2, 3))
     assert filled["layers"][2][0] == 9
-    with pytest.raises(ValueError, match=r"^layers.2.0 is absent, and should be \(1,\)"):
-        tensor_file.fill(template, {"layers.0.w": np.eye(2, 3)})
+    with pytest.raises(ValueError, match=r"^layers.2.0 is absent, expected uint8 \[1\]"):
+        tensor_file.fill(template, {"layers.0.w": w})
+    with pytest.raises(ValueError, match=r"^layers.0.w is float64 \[2, 3\], expected float32"):
+        tensor_file.fill(template, {"layers.2.0": np.uint8([9]), "layers.0.w": np.eye(2, 3)})
 
 
 @pytest.mark.parametrize(
