@@ -117,6 +117,8 @@ def _topology(name: str, **about: str) -> Sequence[Any]:
 
     try:
         devices: Sequence[Any] = topologies.get_topology_desc(**about).devices
+    except NotImplementedError:  # CUDA's plugin gives up where it looks for a GPU and finds none
+        raise ValueError(f"target={name}: give JAX_PLATFORMS=cpu, as there is no GPU") from None
     except Exception as error:  # whatever a plugin raises
         raise ValueError(f"target={name}: the compiler refuses it: {error}") from None
     return devices

@@ -129,10 +129,14 @@ def test_a_compiler_that_is_not_installed_is_named_with_the_command_that_install
 
 
 def accelerator(name, module):
-    """A target that is skipped where its compiler is not installed."""
-    lacking = importlib.util.find_spec(module) is None
-    skip = pytest.mark.skipif(lacking, reason=f"{module} is not installed: {targets.INSTALL}")
-    return pytest.param(name, marks=[pytest.mark.target, skip], id=name)
+    """A target that is skipped where its compiler is not installed, or JAX looks for a device."""
+    reason = ""
+    if importlib.util.find_spec(module) is None:
+        reason = f"{module} is not installed: {targets.INSTALL}"
+    elif jax.config.jax_platforms != "cpu":
+        reason = "compilers without a device need JAX_PLATFORMS=cpu"
+    marks = [pytest.mark.target, pytest.mark.skipif(bool(reason), reason=reason)]
+    return pytest.param(name, marks=marks, id=name)
 
 
 ACCELERATORS = [accelerator("tpu:v5e", "libtpu"), accelerator("gpu:h100", "jax_cuda12_plugin")]
@@ -166,10 +170,9 @@ def test_accelerators_compile_the_networks_of_a_sweep_side_by_side(name):
     assert not many.step.collectives
 
 
-@pytest.mark.target
-@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="libtpu is not installed")
-def test_a_pod_sends_one_gradient_a_step():
+@pytest.mark.parametrize("name", [accelerator("tpu:v5e:8x8", "libtpu")])
+def test_a_pod_sends_one_gradient_a_step(name):
     config = dataclasses.replace(DEEP, train_size=1_000_000, batch_size=1_024)
-    found = compiled(config, "tpu:v5e:8x8", test_size=10_000)
+    found = compiled(config, name, test_size=10_000)
     assert [sum(sizes) for sizes in found.step.collectives.values()] == [4 * DEEP_PARAMETERS]
     assert not found.forbidden
