@@ -18,6 +18,7 @@ from digits_jax.gradients import GRADIENTS
 from digits_jax.losses import LOSSES
 from digits_jax.models import INITIALIZERS
 from digits_jax.optimizers import NUMBERS, OPTIMIZERS, SCHEDULES, takes
+from digits_jax.precision import PRECISIONS
 
 # What a value of each type must be, and how a message says so.
 TYPES: dict[Any, tuple[Any, str]] = {
@@ -111,6 +112,9 @@ class Config:
     )
     patience: int = _training(
         0, "stop early after this many epochs without fewer validation errors; 0: never", 0
+    )
+    precision: str = _training(
+        "float32", "precision of products: the same on every device", choices=PRECISIONS
     )
     batch_size: int = _training(10, "images in a batch", 1)
     epochs: int = _training(30, "passes over the training images", 1)

@@ -21,6 +21,7 @@ from digits_jax.layers import (
     parse,
     place,
 )
+from digits_jax.precision import computing
 
 # An entry for each layer: `Affine`, parameters of another kind, or () for none.
 Params = tuple[Parameters, ...]
@@ -105,6 +106,7 @@ def stack(
     num_classes: int,
     initializer: Initializer = lecun_normal,
     axis: str | None = None,
+    precision: str = "float32",
 ) -> Model:
     """A network of hidden layers, their activations where `layers.place` puts them, and an output.
 
@@ -115,12 +117,14 @@ def stack(
         num_classes: number of classes.
         initializer: makes weights and biases from normal noise.
         axis: a mesh axis over which every batch is spread.
+        precision: of its products, a key of `PRECISIONS`.
 
     Raises:
         ValueError: in one line, where a layer cannot follow the one before it.
     """
     start = (1, *image_shape)
     placed, _, _ = place(parse([*hidden, num_classes]), activation, start, axis)
+    placed = [computing(layer, precision) for layer in placed]
     network = chain(*placed)  # no activation after the output: logits
 
     def init(key: Key[Array, ""]) -> Params:

@@ -19,6 +19,7 @@ from digits_jax.layers import State
 from digits_jax.losses import LOSSES, smooth
 from digits_jax.models import INITIALIZERS, Model, Params, Weights, fitted, stack
 from digits_jax.optimizers import NUMBERS, LearningRate, make_learning_rate, make_optimizer
+from digits_jax.precision import pinned
 
 # The purposes of a run's random keys; and of the second one, whose others are numbers of epochs.
 INIT, SHUFFLE, ESTIMATE = 0, 1, 2
@@ -108,7 +109,9 @@ def make_model(
     """
     activation = layers.activation(config.activation, ACTIVATIONS[config.activation])
     initializer = INITIALIZERS[config.init]
-    return stack(config.hidden, activation, image_shape, num_classes, initializer, axis)
+    return stack(
+        config.hidden, activation, image_shape, num_classes, initializer, axis, config.precision
+    )
 
 
 def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
@@ -215,6 +218,7 @@ def make_training(
             best = Best(jnp.int32(2**31 - 1), jnp.int32(0), kept)
         return TrainState(params, opt_state, jnp.int32(0), key, average, best, network)
 
+    @pinned(config.precision)  # the products of distortions and of the optimizer
     def train_step(
         hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
