@@ -24,6 +24,7 @@ from digits_jax.precision import PRECISIONS
 TYPES: dict[Any, tuple[Any, str]] = {
     int: (numbers.Integral, "an integer"),
     float: (numbers.Real, "a number"),
+    bool: (bool, "true or false"),
     str: (str, "a string"),
     str | None: ((str, type(None)), "a string or None"),
     tuple[str | int, ...]: (tuple, "a tuple"),
@@ -32,6 +33,7 @@ JUDGES = ("auto", "last", "average", "best")
 WAYS: ChainMap[str, Any] = ChainMap(
     ESTIMATORS, GRADIENTS
 )  # listed from the last: exact gradients first
+WEIGHTS = ("none", "balanced")
 MOST_STEPS = 2**31 - 1  # what a 32-bit counter holds
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -68,9 +70,16 @@ class Config:
     """
 
     dataset: str = _data("mnist", "mnist, or tfds:NAME for a data set of TensorFlow Datasets")
-    data_dir: str | None = _data(None, "folder of IDX files, .npy files, class folders or TFDS")
+    data_dir: str | None = _data(
+        None, "images and labels, a file or folder (or --data); TFDS's folder"
+    )
     train_size: int = _data(10_000, "training images, from the start of the file; or all", 1)
     validation_size: int = _data(10_000, "validation images, from the end of the file", 0)
+    invert: bool = _data(False, "invert grey levels: for a white background")
+    transpose: bool = _data(False, "exchange rows and columns of images: for EMNIST")
+    image_size: int = _data(0, "height and width to resize images to; 0: as they are", 0)
+    label_noise: float = _data(0.0, "share of training labels to make wrong at random", 0.0, 1.0)
+    label_noise_seed: int = _data(0, "random seed of label_noise", 0)
 
     hidden: tuple[str | int, ...] = _network(("30",), f"hidden layers, in order: {layers.GRAMMAR}")
     activation: str = _network("sigmoid", "activation of the hidden layers", choices=ACTIVATIONS)
@@ -80,6 +89,9 @@ class Config:
     loss: str = _training("quadratic", "loss function", choices=LOSSES)
     gradients: str = _training("autodiff", "how gradients are computed", choices=WAYS)
     directions: int = _training(1, "random directions a step for forward_gradient, evolution", 1)
+    class_weights: str = _training(
+        "none", "class weights in the loss; balanced is inverse to the counts", choices=WEIGHTS
+    )
     optimizer: str = _training("sgd", "optimizer", choices=OPTIMIZERS)
     learning_rate: float = _number(3.0, "peak learning rate", 0.0)
     schedule: str = _training("constant", "learning rate schedule", choices=SCHEDULES)
@@ -232,7 +244,7 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
     """
     about, (kind, told) = field.metadata, TYPES[field.type]
     choices = about.get("choices")
-    if isinstance(value, bool) or not isinstance(value, kind):
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
         raise ValueError(f"{field.name}={value!r}: must be {told}")
     if choices and value not in choices:
         raise ValueError(f"{field.name}={value}: choose one of {', '.join(choices)}")

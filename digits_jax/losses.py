@@ -87,6 +87,14 @@ def smooth(loss: Loss, amount: float | Float[Array, ""]) -> Loss:
     return loss._replace(function=mixed(loss.function), derivative=mixed(loss.derivative))
 
 
+def weighted(loss: Loss, weights: Float[Array, " classes"]) -> Loss:
+    """The loss and its derivative times the weight of each example's class."""
+    return loss._replace(
+        function=lambda logits, labels: weights[labels] * loss.function(logits, labels),
+        derivative=lambda z, labels: weights[labels][:, None] * loss.derivative(z, labels),
+    )
+
+
 def _one_hot(
     labels: Int[Array, " batch"], logits: Float[Array, "batch classes"]
 ) -> Float[Array, "batch classes"]:

@@ -16,7 +16,7 @@ from digits_jax.data.dataset import Dataset, check_labels
 from digits_jax.estimators import ESTIMATORS
 from digits_jax.evaluation import Metrics, dtype_of, make_evaluate, scale_pixels
 from digits_jax.layers import State
-from digits_jax.losses import LOSSES, smooth
+from digits_jax.losses import LOSSES, smooth, weighted
 from digits_jax.models import INITIALIZERS, Model, Params, Weights, fitted, stack
 from digits_jax.optimizers import NUMBERS, LearningRate, make_learning_rate, make_optimizer
 from digits_jax.precision import pinned
@@ -130,6 +130,20 @@ def shuffle(key: Key[Array, ""], count: int) -> Int32[Array, " count"]:
     return order.astype(jnp.int32)
 
 
+def balanced_weights(
+    labels: Int32[Array, " n"], num_classes: int, axis: str | None = None
+) -> Float[Array, " classes"]:
+    """n / (classes * count of the class): each class weighs the same, and the mean weight is 1.
+
+    As scikit-learn's `balanced`, after King and Zeng, Logistic regression in rare events data,
+    2001. With `axis`, labels are a part of those that are spread over this mesh axis.
+    """
+    counts = jnp.bincount(labels, length=num_classes)
+    if axis is not None:
+        counts = jax.lax.psum(counts, axis)  # type: ignore[no-untyped-call]
+    return jnp.sum(counts) / (num_classes * jnp.maximum(counts, 1))
+
+
 def running_mean(
     mean: Weights, weights: Weights, decay: Float[Array, ""], step: Int32[Array, ""]
 ) -> Weights:
@@ -185,13 +199,15 @@ def make_training(
         )
 
     def gradient(
-        hyperparameters: Hyperparameters, step: Int32[Array, ""]
+        hyperparameters: Hyperparameters, step: Int32[Array, ""], weights: Array | None = None
     ) -> gradients.ValueAndGrad:
         own = value_and_grad
         if own is None:
             loss = LOSSES[config.loss]
             if hyperparameters.label_smoothing is not None:
                 loss = smooth(loss, hyperparameters.label_smoothing)
+            if weights is not None:
+                loss = weighted(loss, weights)
             if estimator := ESTIMATORS.get(config.gradients):
                 # Not of `state.key`, which is another on each shard: all have to draw the same.
                 key = jax.random.fold_in(jax.random.key(hyperparameters.seed), ESTIMATE)
@@ -220,14 +236,17 @@ def make_training(
 
     @pinned(config.precision)  # the products of distortions and of the optimizer
     def train_step(
-        hyperparameters: Hyperparameters, state: TrainState, batch: Dataset
+        hyperparameters: Hyperparameters,
+        state: TrainState,
+        batch: Dataset,
+        class_weights: Float[Array, " classes"] | None = None,
     ) -> tuple[TrainState, TrainMetrics]:
         images = scale_pixels(batch.images, dtype_of(state.params))
         left = (config.total_steps - state.step) / config.total_steps
         if (amounts := distortions(hyperparameters, left)) is not None:
             key = jax.random.fold_in(jax.random.fold_in(state.key, DISTORT), state.step)
             images = distort(key, images, amounts)
-        value_and_grad = gradient(hyperparameters, state.step)
+        value_and_grad = gradient(hyperparameters, state.step, class_weights)
         network: State = state.network
         if model.draws or jax.tree.leaves(network):
             key = jax.random.fold_in(jax.random.fold_in(state.key, DROP), state.step)
@@ -270,10 +289,13 @@ def make_training(
         used = config.steps_per_epoch * config.batch_size
         batches = permutation[:used].reshape(config.steps_per_epoch, config.batch_size)
 
+        class_weights = None
+        if config.class_weights == "balanced":
+            class_weights = balanced_weights(dataset.labels, num_classes, axis)
+
         def step(state: TrainState, rows: Array) -> tuple[TrainState, TrainMetrics]:
-            return train_step(
-                hyperparameters, state, Dataset(dataset.images[rows], dataset.labels[rows])
-            )
+            batch = Dataset(dataset.images[rows], dataset.labels[rows])
+            return train_step(hyperparameters, state, batch, class_weights)
 
         with jax.named_scope("steps"):  # by which a compiled program's loop is found
             state, metrics = jax.lax.scan(step, state, batches)

@@ -39,7 +39,7 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     text = "file to write; an earlier report of that name is replaced"
     absl_flags.DEFINE_string("output", "report.html", text, module_name="run")
-    text = "folder with the runs' data, if it has moved"
+    text = "the runs' data, if they have moved (or --data)"
     absl_flags.DEFINE_string("data_dir", None, text, module_name="run")
     text = "folder for the figures as PNG files"
     absl_flags.DEFINE_string("figures_dir", None, text, module_name="run")

@@ -1,4 +1,4 @@
-"""Images that come in no order of their own, and maybe in one heap: ordered and cut by content."""
+"""Images ordered and shared out by their content, where there is no order or test set."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from digits_jax.data.dataset import Dataset
 
-TEST_SHARE = 6  # one in so many is a test image; of MNIST it is one in seven
+TEST_SHARE = 6  # one image in so many is a test image; of MNIST it is one in seven
 
 
 def _digests(images: np.ndarray) -> list[bytes]:
@@ -20,18 +20,17 @@ def ordered(dataset: Dataset) -> Dataset:
     return Dataset(dataset.images[rows], dataset.labels[rows])
 
 
-def cut(dataset: Dataset) -> tuple[Dataset, Dataset]:
-    """Training and test images: a sixth are of the test, by the SHA-256 of their pixels.
+def is_test(images: np.ndarray) -> np.ndarray:
+    """Which images are test images: a sixth, by the SHA-256 of their pixels.
 
     Equal images are on one side, and further images move none to the other.
 
     Raises:
         ValueError: in one line, where one side would be empty.
     """
-    tested = np.array([digest[-1] % TEST_SHARE == 0 for digest in _digests(dataset.images)], bool)
+    tested = np.array([digest[-1] % TEST_SHARE == 0 for digest in _digests(images)], bool)
     if tested.all() or not tested.any():
-        raise ValueError(f"{len(tested)} images are too few to keep a sixth for the test")
-    train, test = (
-        Dataset(dataset.images[side], dataset.labels[side]) for side in (~tested, tested)
-    )
-    return train, test
+        raise ValueError(
+            f"{len(tested)} images are too few to keep a sixth for the test: give a test set"
+        )
+    return tested

@@ -55,18 +55,6 @@ def check_labels(labels: Any, num_classes: int, what: str = "label", least: int 
             )
 
 
-class Source(NamedTuple):
-    """A data set as its files hold it: not yet cut into training and validation images.
-
-    `class_names` is empty where the files do not name the classes.
-    """
-
-    train: Dataset
-    test: Dataset
-    num_classes: int
-    class_names: tuple[str, ...] = ()
-
-
 class _Splits(NamedTuple):
     train: Dataset
     validation: Dataset
@@ -88,8 +76,14 @@ class Splits(_Splits):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Splits":
         splits = super().__new__(cls, *args, **kwargs)
+        if not isinstance(splits.num_classes, int | np.integer) or splits.num_classes < 1:
+            raise ValueError(f"num_classes={splits.num_classes!r}: expected a whole number above 0")
         for name in ("train", "validation", "test"):
-            check_labels(getattr(splits, name).labels, splits.num_classes, f"{name} label")
+            images, labels = getattr(splits, name)
+            check_labels(labels, splits.num_classes, f"{name} label")
+            sizes = [getattr(part, "shape", ())[1:] for part in (splits.train.images, images)]
+            if sizes[0] != sizes[1]:
+                raise ValueError(f"training images are {sizes[0]} pixels, {name} images {sizes[1]}")
         return splits
 
     @property

@@ -15,21 +15,29 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from digits_jax.data.dataset import Dataset, Source
+from digits_jax.data.checks import LUMA
+from digits_jax.data.dataset import Dataset
 
 NAME = re.compile(r"\w+(/[\w.-]+)?(:[\d*]+\.[\d*]+\.[\d*]+)?")
-# The luma of red, green and blue: Recommendation ITU-R BT.601.
-LUMA = np.array([0.299, 0.587, 0.114])
 READ_SIZE = 1000
 # TFDS's own ten take 200 seconds to find out that there is no network.
 DOWNLOAD_RETRIES = 5
 
 
-def read(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
+class Prepared(NamedTuple):
+    """The splits of a data set that TFDS has prepared."""
+
+    train: Dataset
+    test: Dataset
+    num_classes: int
+    class_names: tuple[str, ...]
+
+
+def read(name: str, data_dir: str | os.PathLike[str] | None) -> Prepared:
     """Reads the splits `train` and `test` of a data set, after preparing it where it is not yet.
 
     Args:
@@ -58,7 +66,7 @@ def read(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
             f"{builder.data_dir}: training images are {sizes[0]} pixels, test images {sizes[1]}"
         )
     label = builder.info.features["label"]
-    return Source(train, test, label.num_classes, tuple(label.names))
+    return Prepared(train, test, label.num_classes, tuple(label.names))
 
 
 @contextlib.contextmanager

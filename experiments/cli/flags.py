@@ -67,6 +67,8 @@ def define_config(*names: str, values: flags.FlagValues = FLAGS) -> None:
             flags.DEFINE_integer(field.name, default, **about)
         elif field.type is float:
             flags.DEFINE_float(field.name, default, **about)
+        elif field.type is bool:
+            flags.DEFINE_bool(field.name, default, **about)
         elif isinstance(default, tuple):
             flags.DEFINE_list(field.name, list(default), **about)
         else:
@@ -88,7 +90,7 @@ def define_export(formats: Iterable[str]) -> None:
     flags.DEFINE_string("output", None, text, module_name="run")
     text = "export a model that comes with the library: classic or cnn"
     flags.DEFINE_string("model", None, text, module_name="run")
-    text = "folder with the images for a page, if the run's data have moved"
+    text = "images for a page, if the run's data have moved (or --data)"
     flags.DEFINE_string("data_dir", None, text, module_name="run")
     flags.DEFINE_bool("overwrite", False, "replace an earlier file", module_name="run")
 
@@ -196,7 +198,11 @@ def command(script: str) -> str:
         for flag in groups.get(group, [])
         if flag.present
         # What a flag file gives is not repeated.
-        if not files or any(re.match(rf"--?(no)?{flag.name}(=|$)", word) for word in words)
+        if not files or any(re.match(rf"--?(no)?{_names(flag)}(=|$)", word) for word in words)
         for line in flag.serialize().splitlines()
     ]
     return shlex.join(["python", "-m", f"experiments.{script}", *files, *given])
+
+
+def _names(flag: flags.Flag[Any]) -> str:
+    return "data(_dir)?" if flag.name == "data_dir" else flag.name

@@ -2,6 +2,7 @@
 
 import faulthandler
 import json
+import logging
 import os
 import sys
 
@@ -113,6 +114,7 @@ def join() -> Job:
     if not check_flags():
         return distributed.ALONE
     keep_stdout()
+    logging.getLogger("digits_jax").disabled = FLAGS.process_id not in (None, 0)  # says it once
     faulthandler.disable()  # which absl turns on: where Python was as jaxlib aborts helps nobody
     return distributed.join(FLAGS.coordinator_address, FLAGS.num_processes, FLAGS.process_id)
 

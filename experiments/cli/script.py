@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import errno
 import gc
+import logging as messages
 import math
 import os
 import re
@@ -41,6 +42,13 @@ PLAINER = (
     (r"could not convert string to float:", "not a number:"),
     (r"\('Non-boolean .*?', ('.*')\)", r"expected true or false, not \1"),
 )
+
+
+class _OnStderr(messages.Handler):
+    """Prints what the library says about data as lines of stderr."""
+
+    def emit(self, record: Any) -> None:
+        print(_one_line(record.getMessage()), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -100,6 +108,11 @@ def run(main: Callable[..., int | None], *kinds: type[Exception], arguments: str
             raise
 
     entries.define()
+    if "data_dir" in FLAGS and "data" not in FLAGS:  # a better name; what is written keeps the old
+        flags.DEFINE_alias("data", "data_dir", module_name="alias")
+    library = messages.getLogger("digits_jax")
+    library.handlers, library.propagate = [_OnStderr()], False
+    library.setLevel(messages.INFO)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `experiments` left it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # The cyclic garbage collector would scan all imported modules again and again, and at exit

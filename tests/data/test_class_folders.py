@@ -78,18 +78,16 @@ def mistakes(folder):
     return {
         "2/0.png: not a picture, or damaged": lambda: picture.write_bytes(b"none"),
         "2/0.png: damaged or truncated": lambda: picture.write_bytes(picture.read_bytes()[:-60]),
-        "9 x 8 pixels, and .*0.png 12 x 12: make all": lambda: Image.new("L", (12, 12)).save(
-            picture
-        ),
-        "2/notes.txt: expected pictures alone": lambda: picture.with_name("notes.txt").write_text(
+        "9 x 8 pixels, .*0.png 12 x 12: all must have one size": lambda: Image.new(
+            "L", (12, 12)
+        ).save(picture),
+        "2/notes.txt: expected only pictures": lambda: picture.with_name("notes.txt").write_text(
             "x"
         ),
-        "expected folders train and test alone, found train, validation": lambda: (
+        "expected one folder each for train, validation and test, found others, ": lambda: (
             folder / "test"
-        ).rename(folder / "validation"),
-        "7 in test and not among the classes of train": lambda: (folder / "test" / "2").rename(
-            folder / "test" / "7"
-        ),
+        ).rename(folder / "others"),
+        "7 in test and not in train": lambda: (folder / "test" / "2").rename(folder / "test" / "7"),
         "train: no class folders with pictures": lambda: [
             path.unlink() if path.is_file() else path.rmdir()
             for path in sorted((folder / "train").glob("**/*"), reverse=True)

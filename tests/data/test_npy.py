@@ -46,13 +46,16 @@ def test_one_pair_keeps_a_sixth_for_the_test(tmp_path, tiny_split):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((9, 4, 4), np.float32), np.zeros(9, int), "expected grey levels 0 to 255"),
-        (np.zeros((9, 4, 4), np.uint8), np.eye(9), "expected a class from 0 on"),
-        (np.zeros((9, 4, 4), np.uint8), np.zeros(8, int), "one for each image"),
-        (np.zeros((9, 4, 4), np.uint8), np.full(9, 10**12), "at most 10000 classes"),
+        (np.full((9, 4, 4), np.nan), np.arange(9) % 3, "grey levels from nan to"),
+        (np.full((9, 4, 4), -0.4), np.arange(9) % 3, "images that were normalised"),
+        (np.zeros((9, 4, 4), np.uint8), np.arange(9) / 2, "train labels are fractions"),
+        (np.zeros((9, 4, 4), np.uint8), np.zeros(8, int), "holds 9 images, .* 8 labels"),
+        (np.zeros((9, 4, 4), np.uint8), np.full(9, -(2**32)), "label -4294967296: expected"),
+        (np.zeros((9, 4, 4), np.uint8), np.full(9, 10**12), "at most *10000 classes"),
         (np.zeros((9, 4, 4), np.uint8), np.full(9, -1), "label -1"),
-        (np.zeros((9, 4, 4, 3), np.uint8), np.zeros((9, 4), int), r"expected \[n, height, width\]"),
-        (np.array([{}]), np.zeros(1, int), "images.npy: not an array of NumPy"),
+        (np.zeros((9, 4, 4, 3), np.uint8), np.zeros((9, 4), int), "not one-hot"),
+        (np.zeros((9, 2, 4, 4, 7), np.uint8), np.zeros(9, int), r"expected images as \[n, height"),
+        (np.array([{}]), np.zeros(1, int), "images.npy: .*Python objects"),
     ],
 )
 def test_what_does_not_fit_gets_one_line(tmp_path, tiny_split, images, labels, message):
@@ -66,9 +69,13 @@ def test_what_does_not_fit_gets_one_line(tmp_path, tiny_split, images, labels, m
 
 def test_a_missing_or_truncated_file_is_named(tmp_path, tiny_split):
     save(tmp_path, "train_", *tiny_split(20))
-    with pytest.raises(ValueError, match=r"no test_images.npy is there"):
+    save(tmp_path, "test_", *tiny_split(6))
+    (tmp_path / "test_labels.npy").unlink()
+    with pytest.raises(ValueError, match=r"no labels for test_images.npy are there"):
         data.load(data_dir=tmp_path, train_size=5, validation_size=2)
     path = tmp_path / "train_images.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"train_images.npy: not an array of NumPy, or damaged"):
+    with pytest.raises(
+        ValueError, match=r"train_images.npy: NumPy array: .*mmap length is greater"
+    ):
         data.load(data_dir=tmp_path, train_size=5, validation_size=2)

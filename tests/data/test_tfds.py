@@ -17,8 +17,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from digits_jax import data
-from digits_jax.data.dataset import Source
-from digits_jax.data.tfds import read
+from digits_jax.data.tfds import Prepared, read
 
 COUNTS = {"train": 30, "test": 12}
 CLASSES = 4
@@ -149,7 +148,7 @@ def grey(tmp_path: Path, prepared: Path) -> Path:
     return copy_of(prepared / "grey_noise", tmp_path / "grey_noise") / "1.2.3"
 
 
-def assert_is_grey_noise(source: Source) -> None:
+def assert_is_grey_noise(source: Prepared) -> None:
     assert source.num_classes == CLASSES
     for split, dataset in (("train", source.train), ("test", source.test)):
         assert dataset.images.dtype == np.uint8

@@ -168,8 +168,11 @@ def idx(*shape, element_type=8, size=None):
 BROKEN = {
     "truncated": ("train-images-idx3-ubyte.gz", gzip.compress(idx(60, 5, 7, size=99))),
     "too long": ("train-images-idx3-ubyte.gz", gzip.compress(idx(60, 5, 7, size=9999))),
-    "not a valid gzip file": ("train-images-idx3-ubyte.gz", idx(60, 5, 7)),
-    "element type 0x0d": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(60, element_type=13))),
+    "not a valid gzip file": (
+        "train-images-idx3-ubyte.gz",
+        gzip.compress(idx(60, 5, 7))[:-8] + bytes(8),
+    ),
+    "element type 0x0a": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(60, element_type=10))),
     "holds 60 images, ": ("train-labels-idx1-ubyte.gz", gzip.compress(idx(59))),
     "test label 3 is not among the 3 classes": (
         "t10k-labels-idx1-ubyte.gz",
