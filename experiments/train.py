@@ -31,7 +31,6 @@ from experiments.cli.flags import FLAGS
 SCRIPT = start.Script(
     "train", "run", kept=("checkpoint_seconds", "tensorboard"), grows=runs.epochs_may_grow
 )
-CLASSIC_ACCURACY = 0.9278
 IMPORT_SECONDS = time.perf_counter() - STARTED
 
 
@@ -161,17 +160,15 @@ def run_name(config: Config, splits: Splits) -> str:
 
 def ending(config: Config, summary: dict[str, Any], folder: Path) -> list[str]:
     """The few lines that a run ends with."""
-    embedded = config.dataset == "mnist" and config.data_dir is None
-    classic = f" (the classic run: {CLASSIC_ACCURACY:.2%})" if embedded else ""
     judged = ["judged         {judged}"] if config.watches_validation else []
     lines = [
-        "test accuracy  {test_accuracy:.2%}, {test_errors:,} errors in {test_size:,}{classic}",
+        "test accuracy  {test_accuracy:.2%}, {test_errors:,} errors in {test_size:,}",
         *judged,
         "training       {train_seconds:.2f} s, {images_per_second:,} images/s on {device}",
         "compilation    {compile_seconds:.2f} s; everything {total_seconds:.2f} s",
         "files          {folder}",
     ]
-    return [line.format(**summary, classic=classic, folder=folder) for line in lines]
+    return [line.format(**summary, folder=folder) for line in lines]
 
 
 def main() -> int | None:

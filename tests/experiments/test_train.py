@@ -36,7 +36,6 @@ def test_a_run_writes_its_files_and_its_flags_repeat_it_to_the_byte(run_module, 
     assert f"{summary['test_accuracy']:.2%}, {summary['test_errors']:,} errors in 10,000" in (
         process.stdout
     )
-    assert "(the classic run: 92.78%)" in process.stdout
     assert str(first) in process.stdout
     assert len(process.stdout.splitlines()) == 4
     assert summary["seed"] == summary["config"]["seed"] == 5
@@ -101,7 +100,6 @@ def test_a_data_set_of_ones_own(fork_module, tmp_path, write_idx_folder, tiny_sp
     assert process.returncode == 0, process.stderr
     assert "--train_size=45\n" in (tmp_path / "run" / "flags.txt").read_text()
     assert "100.00%, 0 errors in 12" in process.stdout
-    assert "classic" not in process.stdout
 
 
 def test_help_is_grouped_and_fits_a_terminal(run_module):
