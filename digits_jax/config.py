@@ -156,7 +156,7 @@ class Config:
         words = ",".join(map(str, self.hidden))
         if max(map(len, re.findall(r"\d+", words)), default=0) > 9:
             yield f"hidden={words}: a layer can have at most 999999999 units"
-        layers.parse(self.hidden)
+        layers.check(self.hidden)
         batch, images, shards = self.batch_size, self.train_size, self.shards
         if batch > images:
             yield f"batch_size={batch} is larger than train_size={images}"

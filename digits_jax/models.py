@@ -129,7 +129,7 @@ def stack(
 
     def init(key: Key[Array, ""]) -> Params:
         # One draw for all layers: XLA takes 0.2 s to compile each.
-        shapes, tree = jax.tree.flatten(network.shapes(start)[0], is_leaf=_is_shape)
+        shapes, tree = jax.tree.flatten(network.shapes(start)[0], is_leaf=is_shape)
         ends = list(itertools.accumulate(map(math.prod, shapes)))
         noise = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
         parts = [part.reshape(shape) for part, shape in zip(noise, shapes, strict=True)]
@@ -181,7 +181,8 @@ def fitted(params: Params, state: State) -> Weights:
     return Fitted(params, state) if jax.tree.leaves(state) else params
 
 
-def _is_shape(noise: Any) -> bool:
+def is_shape(noise: Any) -> bool:
+    """Whether what `Layer.shapes` says of its noise is one shape, not a tuple of several."""
     return isinstance(noise, tuple) and noise != () and all(isinstance(n, int) for n in noise)
 
 

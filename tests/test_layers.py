@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from digits_jax.layers import Affine, convolution, dense, flatten, max_pool, parse
+from digits_jax.layers import Affine, check, convolution, dense, flatten, max_pool, parse
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_is_no_word_is_named_with_the_grammar(word):
 
 def test_after_a_dense_layer_there_is_no_image():
     with pytest.raises(ValueError, match="max-pool needs an image, and the layers before it give"):
-        parse(["conv4", "30", "max2"])
+        check(["conv4", "30", "max2"])
 
 
 def test_a_pool_that_leaves_nothing_says_so():

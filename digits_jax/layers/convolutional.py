@@ -10,7 +10,7 @@ is correlation (Goodfellow, Bengio and Courville, Deep Learning, 2016, equation 
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,33 @@ def padding(length: int, size: int, stride: int) -> tuple[int, int, int]:
     return missing // 2, missing - missing // 2, places
 
 
+def _shifted(
+    a: Images, size: int, stride: int
+) -> list[Float[Array, "channels batch rows columns"]]:
+    """What each of the `size` x `size` places of a window sees, row by row."""
+    top, bottom, rows = padding(a.shape[2], size, stride)
+    left, right, columns = padding(a.shape[3], size, stride)
+    padded = jnp.pad(a, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
+    offsets = itertools.product(range(size), repeat=2)
+    return [padded[:, :, i : i + down : stride, j : j + across : stride] for i, j in offsets]
+
+
+def _folded(parts: Any, shape: tuple[int, ...], size: int, stride: int) -> Images:
+    """The sum of what each place of a window sends back to where it saw it."""
+    _, _, height, width = shape
+    (top, _, rows), (left, _, columns) = (padding(n, size, stride) for n in (height, width))
+    down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
+    whole = jnp.zeros(shape, parts[0].dtype)
+    for (i, j), part in zip(itertools.product(range(size), repeat=2), parts, strict=True):
+        # Back to where it was seen: zeros between its places, and around them.
+        above, before = i - top, j - left
+        edges = [(above, height - above - down), (before, width - before - across)]
+        around = [(0, 0, 0), (0, 0, 0), *((low, high, stride - 1) for low, high in edges)]
+        whole += jax.lax.pad(part, jnp.zeros((), part.dtype), around)
+    return whole
+
+
 def by_patches(size: int, stride: int) -> Convolution:
     """A dense layer of patches P[(i, j, c), (b, y, x)] = a[c, b, s y + i - t, s x + j - l].
 
@@ -46,30 +73,16 @@ def by_patches(size: int, stride: int) -> Convolution:
     is the sum of dC/dP over all (i, j, y, x) with s y + i - t = u and s x + j - l = v (shared
     weights as in LeCun et al., Backpropagation applied to handwritten zip code recognition, 1989).
     """
-    offsets = list(itertools.product(range(size), repeat=2))
 
     def patches(a: Images) -> Float[Array, "patch places"]:
-        _, batch, height, width = a.shape
-        top, bottom, rows = padding(height, size, stride)
-        left, right, columns = padding(width, size, stride)
-        padded = jnp.pad(a, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
-        seen = [padded[:, :, i : i + down : stride, j : j + across : stride] for i, j in offsets]
-        return jnp.concatenate(seen).reshape(-1, batch * rows * columns)
+        rows, columns = (padding(length, size, stride)[2] for length in a.shape[2:])
+        seen = jnp.concatenate(_shifted(a, size, stride))
+        return seen.reshape(-1, a.shape[1] * rows * columns)
 
     def fold(delta: Float[Array, "patch places"], shape: tuple[int, ...]) -> Images:
-        channels, batch, height, width = shape
-        (top, _, rows), (left, _, columns) = (padding(n, size, stride) for n in (height, width))
-        down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
-        parts = delta.reshape(len(offsets), channels, batch, rows, columns)
-        whole = jnp.zeros(shape, delta.dtype)
-        for (i, j), part in zip(offsets, parts, strict=True):
-            # Back to where it was seen: zeros between its places, and around them.
-            above, before = i - top, j - left
-            edges = [(above, height - above - down), (before, width - before - across)]
-            around = [(0, 0, 0), (0, 0, 0), *((low, high, stride - 1) for low, high in edges)]
-            whole += jax.lax.pad(part, jnp.zeros((), part.dtype), around)
-        return whole
+        rows, columns = (padding(length, size, stride)[2] for length in shape[2:])
+        parts = delta.reshape(size**2, *shape[:2], rows, columns)
+        return _folded(parts, shape, size, stride)
 
     def forward(weights: Weights, a: Images) -> Maps:
         rows, columns = (padding(length, size, stride)[2] for length in a.shape[2:])
@@ -167,3 +180,35 @@ def convolution(kernels: int, size: int = 3, stride: int = 1) -> Layer:
     return plain(
         "convolution", shapes, forward, pullback, numbers=numbers, maker=convolution, takes=3
     )
+
+
+def depthwise(size: int, stride: int = 1) -> Layer:
+    """z[c] = w[c] * a[c] + b[c]: a kernel for each channel (Howard et al., MobileNets, 2017).
+
+    With a_k what the k-th place of a window sees of a (see `by_patches`),
+
+        z = sum over k of w[:, k] a_k + b,   dC/dw[:, k] = sum of delta a_k,
+
+    and dC/da is the sum of w[:, k] delta over k, each put back to where a_k was seen.
+    """
+
+    def shapes(shape: Shape) -> tuple[Shape, Shape]:
+        channels, *lengths = shape
+        return (channels, size * size + 1), (channels, *(-(-n // stride) for n in lengths))
+
+    def scaled(w: Float[Array, "channels places"], part: Array, k: int) -> Array:
+        return w[:, k, None, None, None] * part
+
+    def forward(p: Affine, a: Images) -> Maps:
+        seen = _shifted(a, size, stride)
+        z = sum(scaled(p.weights, part, k) for k, part in enumerate(seen))
+        return z + p.biases[:, None, None, None]
+
+    def pullback(p: Affine, a: Images, delta: Maps) -> tuple[Affine, Images]:
+        weights = [(delta * part).sum(axis=(1, 2, 3)) for part in _shifted(a, size, stride)]
+        parts = [scaled(p.weights, delta, k) for k in range(size**2)]
+        to_p = Affine(jnp.stack(weights, axis=1), delta.sum(axis=(1, 2, 3)))
+        return to_p, _folded(parts, a.shape, size, stride)
+
+    numbers = (("size", size), ("stride", stride))
+    return plain("depthwise", shapes, forward, pullback, numbers=numbers, maker=depthwise, takes=3)

@@ -3,23 +3,43 @@
 import re
 from collections.abc import Callable, Sequence
 
+from digits_jax.layers.attention import attention, patches
 from digits_jax.layers.columns import dense, flatten, linear
-from digits_jax.layers.convolutional import convolution
+from digits_jax.layers.convolutional import convolution, depthwise
 from digits_jax.layers.layer import Layer, Shape, residual
-from digits_jax.layers.pooling import max_pool
+from digits_jax.layers.masks import dropout
+from digits_jax.layers.normalisation import batch_norm, layer_norm, rms_norm
+from digits_jax.layers.pooling import average_pool, last, max_pool, mean
+from digits_jax.layers.recurrence import gru, lstm, rnn
 
 # How a layer is written in a list of them, and what makes it.
 WORDS: dict[str, Callable[..., Layer]] = {
     r"(?P<units>[1-9]\d*)": dense,
     r"conv(?P<kernels>[1-9]\d*)(x(?P<size>[1-9]\d*))?(/(?P<stride>[1-9]\d*))?": convolution,
+    r"depth(?P<size>[1-9]\d*)(/(?P<stride>[1-9]\d*))?": depthwise,
     r"max(?P<size>[1-9]\d*)": max_pool,
-    r"linear": linear,
+    r"avg(?P<size>[1-9]\d*)": average_pool,
+    r"mean": mean,
+    r"last": last,
+    r"bn": batch_norm,
+    r"ln": layer_norm,
+    r"rms": rms_norm,
+    r"dropout(?P<percent>[1-9]\d*)": dropout,
+    r"patch(?P<size>[1-9]\d*)x(?P<features>[1-9]\d*)": patches,
+    r"attention(?P<heads>[1-9]\d*)": attention,
+    r"rnn(?P<units>[1-9]\d*)": rnn,
+    r"gru(?P<units>[1-9]\d*)": gru,
+    r"lstm(?P<units>[1-9]\d*)": lstm,
     r"res\((?P<words>.*)\)": lambda words: residual(*parse([words])),
+    r"linear": linear,
 }
 GRAMMAR = (
     "30 (units of a dense layer), conv24x5/2 (24 kernels of 5 x 5, stride 2; x3 and /1 where not "
-    "given), max2 (max-pool of 2 x 2), res(...) (layers around which their input is added to their "
-    "output) or linear (no activation after the layer before it)"
+    "given), depth3/2 (the same with a kernel for each channel), max2 or avg2 (pool of 2 x 2), "
+    "mean or last (of all places), bn, ln or rms (normalisation), dropout25 (percent), patch4x32 "
+    "(patches of 4 x 4 as 32 features), attention4 (heads), rnn64, gru64 or lstm64 (units, over "
+    "rows), res(...) (layers around which their input is added to their output) or linear (no "
+    "activation after the layer before it)"
 )
 # No image is as large: what a layer cannot do with this shape, it can do with no image.
 LARGE: Shape = (1, 2**40, 2**40)
@@ -41,8 +61,7 @@ def parse(words: Sequence[str | int]) -> list[Layer]:
     """The layers that a list of words names, without their activations.
 
     Raises:
-        ValueError: in one line, where one is not a word of the grammar, or cannot follow the
-            layers before it, whatever the size of the images.
+        ValueError: in one line, where one is not a word of the grammar.
     """
     network: list[Layer] = []
     for word in split(words):
@@ -53,8 +72,17 @@ def parse(words: Sequence[str | int]) -> list[Layer]:
                 break
         else:
             raise ValueError(f"{word!r} is not a layer: expected {GRAMMAR}")
-    place(network, linear(), LARGE)
     return network
+
+
+def check(words: Sequence[str | int]) -> None:
+    """Checks a list of words as far as that is possible without knowing the size of the images.
+
+    Raises:
+        ValueError: in one line, where one is not a word of the grammar, or cannot follow those
+            before it.
+    """
+    place(parse(words), linear(), LARGE)
 
 
 def place(
