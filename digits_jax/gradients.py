@@ -45,7 +45,7 @@ def make_mean_loss(model: Model, loss: Loss) -> MeanLoss:
         labels: Int[Array, " batch"],
         *given: Any,
     ) -> LossAndLogits:
-        state, key = given or _first(model)
+        state, key = given or first(model)
         logits, _, after = model.forward(params, state, images, key)
         with jax.named_scope("loss"):
             return jnp.mean(loss.function(logits, labels)), (logits, after) if given else logits
@@ -53,7 +53,7 @@ def make_mean_loss(model: Model, loss: Loss) -> MeanLoss:
     return mean_loss
 
 
-def _first(model: Model) -> tuple[State, Any]:
+def first(model: Model) -> tuple[State, Any]:
     """The first state, and a fixed key where the network makes use of one."""
     state = model.state()
     if not model.draws and not jax.tree.leaves(state):
@@ -106,7 +106,7 @@ def manual(model: Model, loss: Loss, bp1: OfLogits | None = None) -> ValueAndGra
         labels: Int[Array, " batch"],
         *given: Any,
     ) -> tuple[LossAndLogits, Params]:
-        state, key = given or _first(model)
+        state, key = given or first(model)
         logits, kept, after = forward(params, state, images, key)
         with jax.named_scope("pullback(loss)"):
             delta = (bp1 or of_mean)(logits, labels).T

@@ -25,6 +25,7 @@ from digits_jax.parallel.distributed import Job
 from digits_jax.runs import checkpoints, directories, observers, tensorboard
 from digits_jax.runs.programs import Epoch, check_memory, compile_programs, state_template
 from experiments import STARTED
+from experiments.checking.before_training import check_own_gradient
 from experiments.cli import devices, entries, flags, job, progress, start
 from experiments.cli.flags import FLAGS
 
@@ -44,6 +45,8 @@ def define_flags() -> None:
     absl_flags.DEFINE_bool("tensorboard", False, "write event files for TensorBoard", **about)
     text = "write a trace of the second epoch into workdir/profile"
     absl_flags.DEFINE_bool("profile", False, text, **about)
+    text = "train with a gradient by hand from --entries even if it is wrong"
+    absl_flags.DEFINE_bool("unchecked", False, text, **about)
     devices.define_data_parallel()
 
 
@@ -81,6 +84,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> start.Work | None:
         data_seconds = time.perf_counter() - started
     compiling = compiling or compile_for(splits)
     job.check_same_data(here, splits)
+    check_own_gradient(config, splits)
     checkpoint = None
     if here.is_primary:
         folder = folder or flags.workdir(run_name(config, splits))

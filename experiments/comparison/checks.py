@@ -2,23 +2,25 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
+from digits_jax.checking.mistakes import LOSS_MISTAKES, MISTAKES, STUDIED, planted
 from digits_jax.data import Splits
 from digits_jax.data.dataset import Dataset
 from digits_jax.evaluation import Metrics, make_evaluate
-from digits_jax.gradients import ValueAndGrad, make_mean_loss
+from digits_jax.gradients import ValueAndGrad, make_mean_loss, manual
 from digits_jax.models import Params
 from digits_jax.training import TrainState
-from experiments.comparison.faults import NONE, mistaken
 from experiments.comparison.methods import precision, training_step
 from experiments.comparison.problem import Problem, batch_rows, make_problem
 
+NONE = "none"
+FAULTS = {NONE: "no mistake"} | {n: (LOSS_MISTAKES | MISTAKES)[n].words for n in STUDIED}
 CHECKS = ("gradient check", "loss curve", "test accuracy")
 # The gradient check: directions for each parameter array, images, and what it tolerates.
 DIRECTIONS, IMAGES = 10, 10
@@ -54,6 +56,20 @@ class CurvePoint(NamedTuple):
     fault: str
     step: int
     loss: float
+
+
+def mistaken(problem: Problem, faults: Iterable[str]) -> dict[str, ValueAndGrad]:
+    """`manual` without a mistake, and with each of those that the network has a place for.
+
+    Raises:
+        ValueError: if a layer has no derivative written by hand.
+    """
+    right = problem.model, problem.loss
+    found = {NONE: manual(*right)}
+    for fault in faults:
+        if fault != NONE and (wrong := planted(fault, *right)):
+            found[fault] = manual(*wrong)
+    return found
 
 
 def gradient_check(

@@ -6,8 +6,8 @@ from typing import Any
 
 from digits_jax.reports import drawing
 from experiments.comparison import trajectory
+from experiments.comparison.checks import FAULTS, NONE
 from experiments.comparison.cost import GRADIENT
-from experiments.comparison.faults import FAULTS, NONE
 from experiments.comparison.methods import METHODS
 from experiments.comparison.tables import Tables
 
@@ -83,7 +83,7 @@ def draw_faults(tables: Tables) -> Any:
         style: dict[str, Any] = {"markevery": max(1, len(curve) // 12)}
         if fault == NONE:  # seen around the curve of a mistake that changes nothing
             style |= {"markersize": 9, "markerfacecolor": "none"}
-        plot(axes, curve, FAULTS, fault, label=FAULTS[fault].mistake, **style)
+        plot(axes, curve, FAULTS, fault, label=FAULTS[fault], **style)
     figure.legend(loc="outside lower center", fontsize=drawing.SMALL)
     return figure
 

@@ -1,34 +1,41 @@
 """The ways to a gradient, each a `ValueAndGrad` behind one name, and which run at which size."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
-from digits_jax import gradients
+from digits_jax import gradients, layers
 from digits_jax.activations import ACTIVATIONS
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset
-from digits_jax.gradients import ValueAndGrad
+from digits_jax.gradients import GRADIENTS, ValueAndGrad
+from digits_jax.losses import LOSSES
 from digits_jax.training import TrainState, make_training
 from experiments.cli.timing import measure
 from experiments.comparison.problem import Place, Problem
 from experiments.peers import numpy_backprop, numpy_vectorised
 
 DTYPES = ("float32", "float64", "bfloat16")
+PEERS_KNOW = ("sigmoid", "tanh", "relu", "gelu")
 
 
 def _derived(problem: Problem) -> str:
-    kinds = [layer.kind for layer in problem.model.layers if layer.pullback is None]
-    return f"no derivative of {kinds[0]} written by hand" if kinds else ""
+    kind = gradients.underived(problem.model.layers)
+    return f"no derivative of {kind} written by hand" if kind else ""
 
 
 def _dense(problem: Problem) -> str:
-    kinds = {layer.kind for layer in problem.model.layers} - {"flatten", "dense", *ACTIVATIONS}
-    if kinds or problem.config.label_smoothing:
-        return f"NumPy has no {', '.join(sorted(kinds)) or 'label smoothing'}"
-    return _derived(problem)
+    """What the peers in NumPy lack: they know dense layers, four activations and two losses."""
+    makers = {layers.dense, layers.flatten, *(ACTIVATIONS[name].function for name in PEERS_KNOW)}
+    unknown = {layer.kind for layer in problem.model.layers if layer.maker not in makers}
+    if problem.config.label_smoothing:
+        unknown.add("label smoothing")
+    if problem.loss not in [LOSSES[name] for name in ("quadratic", "cross_entropy")]:
+        unknown.add(f"loss {problem.config.loss}")
+    return f"NumPy has no {', '.join(sorted(unknown))}" if unknown else ""
 
 
 class Method(NamedTuple):
@@ -72,6 +79,24 @@ METHODS = {
         lambda p: gradients.finite_differences(p.model, p.loss), dtypes=("float64",), passes=2
     ),
 }
+
+
+def add_own(problem: Problem) -> None:
+    """Puts the gradients that `--entries` has registered among the methods."""
+    for name, make in GRADIENTS.items():
+        if name in METHODS:
+            continue
+        try:
+            jax.eval_shape(make(problem.model, problem.loss), *problem.arguments("float32"))
+            compiled = True
+        except jax.errors.JAXTypeError:  # it is written in NumPy
+            compiled = False
+        METHODS[name] = Method(functools.partial(_made, make), compiled=compiled)
+
+
+def _made(make: Callable[..., ValueAndGrad], problem: Problem) -> ValueAndGrad:
+    return make(problem.model, problem.loss)
+
 
 # By method and type: what gives ((loss, logits), gradient), to be called inside `precision`.
 Trials = dict[tuple[str, str], Callable[[], Any]]

@@ -5,13 +5,15 @@ from typing import Any
 
 from experiments.cli.records import duration, table
 from experiments.comparison import checks, trajectory
+from experiments.comparison.checks import FAULTS
 from experiments.comparison.cost import FORWARD, GRADIENT, STEP
-from experiments.comparison.faults import FAULTS
 from experiments.comparison.problem import Place
-from experiments.comparison.programs import BOTH, DIFFERENT, SAME, SAME_BUT_FOR_BP1
+from experiments.comparison.programs import DIFFERENT, SAME, SAME_BUT_FOR_BP1
 from experiments.comparison.tables import Tables
 
 PLACE = ("network", "batch", "parameters")
+# Beyond this share of its array's largest element, a gradient is not right.
+WRONG = {"float64": 1e-6, "float32": 1e-3}
 GRAPHS = {
     SAME: "autodiff and manual compile to the same program",
     SAME_BUT_FOR_BP1: "different, but with BP1 by jax.grad manual compiles to that of autodiff",
@@ -19,14 +21,40 @@ GRAPHS = {
 }
 
 
+def wrong(tables: Tables) -> list[str]:
+    """Each method whose gradient is wrong somewhere: by how much, in which array and where."""
+    found: dict[str, Any] = {}
+    for row in tables.exactness:
+        far = not row.relative <= WRONG.get(row.dtype, float("inf"))
+        if far and not row.relative <= getattr(found.get(row.method), "relative", 0.0):
+            found[row.method] = row
+    return [
+        f"{name}: {row.array}, off by {row.relative:.1e} of its largest element "
+        f"({row.place.network}, batch {row.place.batch_size}, {row.dtype})"
+        for name, row in found.items()
+    ]
+
+
+def worst(tables: Tables) -> dict[str, dict[str, float]]:
+    """The largest difference over all networks and batches, by type and method."""
+    found: dict[str, dict[str, float]] = {}
+    for row in tables.exactness:
+        of = found.setdefault(row.dtype, {})
+        of[row.method] = max(of.get(row.method, 0.0), row.relative)
+    return found
+
+
 def answer(tables: Tables) -> list[str]:
-    """What came out for the network that was asked for: a line for each question."""
+    """What came out: a line for each question."""
     base = tables.exactness[0].place
-    both = [row for row in tables.exactness if row.place == base and row.method in BOTH]
-    far = [f"{row.method} {row.relative:.1e} ({row.dtype})" for row in both if row.relative]
+    far = worst(tables)
+    dtype = "float64" if "float64" in far else next(iter(far))
+    each = [f"{name} {value:.1e}" for name, value in far[dtype].items() if value]
+    places = len({row.place for row in tables.exactness})
     lines = [
         f"network   {base.network}, {base.parameters:,} parameters, batch {base.batch_size}",
-        f"gradient  relative difference from autodiff in float64: {', '.join(far)}",
+        f"gradient  worst relative difference from autodiff in float64, over {places} networks and "
+        f"batches: {', '.join(each)} ({dtype})",
     ]
     for dtype in dict.fromkeys(row.dtype for row in tables.trajectory):
         ends = {row.method: row for row in tables.trajectory if row.dtype == dtype}
@@ -41,14 +69,30 @@ def answer(tables: Tables) -> list[str]:
         times = sorted((r.seconds, r) for r in tables.cost if (r.place, r.what) == (base, what))
         each = [f"{row.method} {duration(seconds)} ({row.ratio:.3g})" for seconds, row in times]
         lines.append(f"time      of a {what} (in forward passes): {', '.join(each)}")
-    if wrong := tables.verdicts[1:]:
-        caught = [f"{name} {sum(name in v.caught_by for v in wrong)}" for name in checks.CHECKS]
-        lines.append(f"mistakes  caught of {len(wrong)}: by {', '.join(caught)}")
+    if planted := tables.verdicts[1:]:
+        hidden = []
+        for check in checks.CHECKS:
+            missed = [v.fault for v in planted if check not in v.caught_by]
+            hidden.append(f"{check} misses {', '.join(missed) or 'none'}")
+        lines.append(f"mistakes  of {len(planted)}: {'; '.join(hidden)}")
     return lines
 
 
-def markdown(tables: Tables, provenance: str, pictures: Mapping[str, str]) -> str:
-    """A title, the provenance, and under a heading each every table with its picture, a file."""
+def left_out(tables: Tables) -> str:
+    """What was not tried and why, on one line."""
+    reasons: dict[str, dict[str, None]] = {}
+    for row in tables.left_out:
+        slow = "forward passes" in row.reason
+        reason = "one gradient would take too long" if slow else row.reason
+        reasons.setdefault(reason, {})[row.method] = None
+    each = (f"{', '.join(methods)} ({reason})" for reason, methods in reasons.items())
+    return f"Left out, here or there: {'; '.join(each)}." if reasons else ""
+
+
+def markdown(
+    tables: Tables, provenance: str, pictures: Mapping[str, str], problems: Sequence[str] = ()
+) -> str:
+    """The answer on the first screen; then under a heading each table with its picture, a file."""
     sections = {
         "exactness": ("Exactness", exactness_section),
         "trajectory": ("Trajectory", trajectory_section),
@@ -56,12 +100,15 @@ def markdown(tables: Tables, provenance: str, pictures: Mapping[str, str]) -> st
         "cost": ("Cost", cost_section),
         "faults": ("Mistakes in back-propagation by hand, and what catches them", faults_section),
     }
-    parts = ["# Automatic differentiation against back-propagation by hand", provenance]
+    verdict = [f"**WRONG** {line}" for line in problems] or ["**All gradients agree.**"]
+    said = [line.split(maxsplit=1) for line in answer(tables)]
+    listed = "\n".join(f"- **{name}**: {text}" for name, text in said)
+    parts = ["# Automatic differentiation against back-propagation by hand", *verdict, listed]
     for name, (title, section) in sections.items():
         if found := section(tables):
             picture = [f"![{title}]({pictures[name]})"] if name in pictures else []
             parts += [f"## {title}", *found, *picture]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *filter(None, [left_out(tables)]), provenance]) + "\n"
 
 
 def pivot(
@@ -86,29 +133,18 @@ def at(place: Place) -> list[Any]:
 
 
 def exactness_section(tables: Tables) -> list[str]:
-    reasons: dict[str, dict[str, list[str]]] = {}
-    for row in tables.left_out:
-        where = f"{row.place.network}, batch {row.place.batch_size}"
-        of = reasons.setdefault(f"{row.method} {row.dtype}", {})
-        of.setdefault(row.reason, []).append(where)
-    places = {row.place for row in tables.exactness} | {row.place for row in tables.left_out}
-    left_out = []
-    for name, of in reasons.items():
-        wheres = ["everywhere" if len(w) == len(places) else ", ".join(w) for w in of.values()]
-        why = (f"{where}: {reason}" for where, reason in zip(wheres, of, strict=True))
-        left_out.append(f"- {name} left out. {'; '.join(why)}.")
+    far = worst(tables)
+    methods = list(dict.fromkeys(name for of in far.values() for name in of))
+    lines = [
+        [dtype, *(f"{of[name]:.1e}" if name in of else "" for name in methods)]
+        for dtype, of in far.items()
+    ]
     return [
-        "Largest difference of an element from `autodiff` in float64 over the largest element of "
-        "its array. Parameters and pixels are rounded to bfloat16 first, so that every type "
-        "computes with the same numbers.",
-        pivot(
-            [*PLACE, "type"],
-            tables.exactness,
-            lambda row: [*at(row.place), row.dtype],
-            lambda row: row.method,
-            lambda row: f"{row.relative:.1e}",
-        ),
-        "\n".join(left_out),
+        "The largest difference of an element from `autodiff` in float64 over the largest element "
+        "of its array: the worst of all networks and batches, which comparison.csv lists. "
+        "Parameters and pixels are rounded to bfloat16 first, so that every type starts from the "
+        "same numbers.",
+        table(["type", *methods], lines),
     ]
 
 
@@ -119,8 +155,8 @@ def trajectory_section(tables: Tables) -> list[str]:
     within = "within" if largest <= trajectory.BOUND else "NOT within"
     return [
         "Euclidean distance of all parameters after training from the same start on the same "
-        f"batches, and errors on the test images at the end. In float64 the largest distance of "
-        f"the whole way is {largest:.1e}: {within} {trajectory.BOUND:.0e}.",
+        "batches. In float64 the largest distance of the whole way is "
+        f"{largest:.1e}: {within} {trajectory.BOUND:.0e}.",
         pivot(
             ["trained with", "test errors", "distance from"],
             [row for row in rows if row.step in marks],
@@ -132,20 +168,25 @@ def trajectory_section(tables: Tables) -> list[str]:
 
 
 def programs_section(tables: Tables) -> list[str]:
-    if not tables.programs:
-        return []
     figures = ["FLOPs", "bytes accessed", "temporary bytes", "instructions"]
+    pairs = zip(tables.programs[::2], tables.programs[1::2], strict=True)
     lines = [
-        [*at(row.place), row.program, row.method, *map("{:,.0f}".format, row[4:8]), row.graphs]
-        for row in tables.programs
+        [
+            *at(first.place),
+            first.program,
+            *(f"{a:,.0f} / {b:,.0f}" for a, b in zip(first[4:8], second[4:8], strict=True)),
+            first.graphs,
+        ]
+        for first, second in pairs
     ]
+    if not lines:
+        return []
     return [
-        f"The optimised programs in {tables.programs[0].dtype}. `{SAME}`: the same graph, once "
-        f"names, metadata and the order of the text are taken out. `{SAME_BUT_FOR_BP1}`: it is, "
-        "once the derivative at the outputs is that of `jax.grad`, which multiplies by 1/batch "
-        "where the equation divides. Instructions are counted in all computations, inside fusions "
-        "too, without parameters.",
-        table([*PLACE, "program", "method", *figures, "graphs"], lines),
+        f"The optimised programs of `autodiff` / `manual` in {tables.programs[0].dtype}. `{SAME}`: "
+        "the same graph, once names, metadata and the order of the text are taken out. "
+        f"`{SAME_BUT_FOR_BP1}`: it is, once the derivative at the outputs is that of `jax.grad`, "
+        "which multiplies by 1/batch where the equation divides.",
+        table([*PLACE, "program", *figures, "graphs"], lines),
     ]
 
 
@@ -185,7 +226,7 @@ def faults_section(tables: Tables) -> list[str]:
             f"{'**caught**' if check in row.caught_by else 'not caught'}: {seen}"
             for check, seen in zip(checks.CHECKS, evidence, strict=True)
         ]
-        lines.append([row.fault, FAULTS[row.fault].mistake, *cells])
+        lines.append([row.fault, FAULTS[row.fault], *cells])
     if not lines:
         return []
     return [

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from digits_jax.config import Config
 from digits_jax.data import Splits
 from experiments.comparison import checks, cost, exactness, programs, trajectory
-from experiments.comparison.methods import METHODS, LeftOut, make_trials
+from experiments.comparison.methods import METHODS, LeftOut, add_own, make_trials
 from experiments.comparison.problem import make_problem
 
 
@@ -47,6 +47,7 @@ def compute(places: Sequence[Config], splits: Splits, scope: Scope) -> Tables:
     tables = Tables([], [], [], [], [], [], [])
     for config in tqdm(places, unit="network", disable=None):
         problem = make_problem(config, splits)
+        add_own(problem)
         trials, left_out = make_trials(problem, scope.methods, scope.dtypes, scope.limit)
         tables.left_out.extend(left_out)
         tables.exactness.extend(exactness.rows(problem, trials))

@@ -6,7 +6,8 @@ import pytest
 
 SECTIONS = ("Exactness", "Trajectory", "What XLA makes of it", "Cost")
 FAULTS_SECTION = "Mistakes in back-propagation by hand"
-COMPARE = "experiments.compare_gradients"
+COMPARE, EXPLAIN = "experiments.compare_gradients", "experiments.explain_gradients"
+ESTIMATORS = "experiments.compare_estimators"
 
 
 def headings(text):
@@ -48,7 +49,7 @@ def test_a_small_comparison_answers_in_ten_lines_and_writes_its_tables(tmp_path,
 
 def test_one_network_is_explained_on_the_terminal_and_on_a_page(tmp_path, run_module):
     page = tmp_path / "page.html"
-    result = run_module(COMPARE, "--hidden=3", "--explain", f"--page={page}")
+    result = run_module(EXPLAIN, "--hidden=3", f"--page={page}")
     assert result.returncode == 0, result.stderr
     assert "dense2, BP4:  ∂C/∂W = δ aᵀ\n  by hand       layers/columns.py:" in result.stdout
     assert "<h2>dense2, BP4</h2>" in page.read_text()
@@ -82,20 +83,59 @@ def test_a_network_trained_otherwise_is_compared_as_it_is_trained(tmp_path, run_
 
 
 @pytest.mark.parametrize(
-    ("flag", "message"),
+    ("script", "flag", "message"),
     [
-        ("--methods=autodiff,magic", "methods=autodiff,magic: choose among autodiff, manual"),
-        ("--explain --activation=silu", "silu has no derivative written by hand"),
-        ("--page=missing/page.html", "expected a file's name, in a folder that is there"),
-        ("--fault=typo", "value should be one of <all|none|activation_derivative"),
-        ("--estimators --validation_size=0", "--estimators needs validation images"),
-        ("--estimators --methods=manual", "methods=manual: choose among feedback_alignment"),
+        (COMPARE, "--methods=autodiff,magic", "methods=autodiff,magic: choose among autodiff"),
+        (COMPARE, "--explain", "--explain is now python -m experiments.explain_gradients"),
+        (COMPARE, "--estimators", "--estimators is now python -m experiments.compare_estimators"),
+        (COMPARE, "--fault=typo", "value should be one of <all|none|batch_mean"),
+        (EXPLAIN, "--activation=silu", "silu has no derivative written by hand"),
+        (EXPLAIN, "--page=missing/page.html", "expected the name of a file in an existing folder"),
+        (ESTIMATORS, "--validation_size=0", "comparing estimators needs validation images"),
+        (ESTIMATORS, "--methods=manual", "methods=manual: choose among feedback_alignment"),
     ],
 )
-def test_a_mistake_gets_one_line(flag, message, tmp_path, run_module, assert_one_line_error):
+def test_a_mistake_gets_one_line(
+    script, flag, message, tmp_path, fork_module, assert_one_line_error
+):
     directory = tmp_path / "never"
-    assert_one_line_error(run_module(COMPARE, *flag.split(), f"--workdir={directory}"), message)
+    workdir = [] if script == EXPLAIN else [f"--workdir={directory}"]
+    assert_one_line_error(fork_module(script, *flag.split(), *workdir), message)
     assert not directory.exists()
+
+
+STUDENT = """
+import jax
+from digits_jax import layers, losses
+from digits_jax.gradients import GRADIENTS, manual
+from digits_jax.layers import Affine
+
+def student(model, loss):
+    double = loss._replace(derivative=lambda z, y: len(y) * loss.derivative(z, y))
+    return manual(model, double)
+
+GRADIENTS["student"] = student
+"""
+
+
+def test_a_gradient_of_ones_own_is_a_method_and_its_mistake_is_the_first_line(
+    tmp_path, run_module, assert_one_line_error
+):
+    mine = tmp_path / "mine.py"
+    mine.write_text(STUDENT)
+    own = (f"--entries={mine}", "--gradients=student", "--hidden=5", "--train_size=200")
+    small = ("--methods=manual", "--dtypes=float32,float64", "--batch_sizes=", "--fault=none")
+    flags = (*own, *small, "--quick", f"--workdir={tmp_path / 'student'}")
+    result = run_module(COMPARE, *flags)
+    assert result.returncode == 1, result.stderr
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("WRONG     student: dense1, dC/dW (BP4): off by")
+    assert "BP1 forgets to divide by the batch size" in first
+    train = ("experiments.train", *own, "--epochs=1", f"--workdir={tmp_path / 'run'}")
+    refused = run_module(*train)
+    assert_one_line_error(refused, "gradients=student is wrong: dense1, dC/dW (BP4)")
+    assert "BP1 forgets to divide by the batch size" in refused.stderr
+    assert run_module(*train, "--unchecked").returncode == 0
 
 
 def test_results_are_not_overwritten_unasked(tmp_path, run_module, assert_one_line_error):
@@ -109,8 +149,8 @@ def test_results_are_not_overwritten_unasked(tmp_path, run_module, assert_one_li
 @pytest.mark.slow
 def test_estimators_are_compared_by_what_they_train(tmp_path, run_module):
     sizes = ("--hidden=8", "--train_size=500", "--validation_size=500")
-    flags = ("--estimators", "--quick", "--methods=feedback_alignment", *sizes)
-    result = run_module(COMPARE, *flags, f"--workdir={tmp_path / 'other'}")
+    flags = ("--quick", "--methods=feedback_alignment", *sizes)
+    result = run_module(ESTIMATORS, *flags, f"--workdir={tmp_path / 'other'}")
     assert result.returncode == 0, result.stderr
     networks, exact, feedback, files = result.stdout.splitlines()
     assert "784-8-10; n=3" in networks

@@ -79,6 +79,15 @@ REFUSED = {
         "--record=x": "expected true or false, not 'x'",
         "--workdir=/dev/null": "/dev/null is not a folder",
     },
+    "check_gradients": {
+        "/nope.py": "entries=/nope.py: no such file",
+        "--new=x": "new=x: choose one of activation, loss, gradient, dense",
+        "--page=/nope/x.html": "expected the name of a file in an existing folder",
+        "--gradients=evolution": "gradients=evolution: an estimate; choose one of autodiff",
+        "--activation=silu": "silu has no derivative written by hand",
+    },
+    "explain_gradients": {"--page=/nope/x.html": "expected the name of a file in an existing"},
+    "compare_estimators": {"--methods=": "choose among feedback_alignment"},
     "benchmark": {
         "--sections=x": "choose among epochs",
         "--batch_sizes=99999999": "must be at most 10000",

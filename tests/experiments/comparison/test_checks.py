@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.comparison import checks
-from experiments.comparison.faults import FAULTS, NONE, mistaken
+from experiments.comparison.checks import FAULTS, NONE, mistaken
 
 
 @pytest.fixture(scope="module")

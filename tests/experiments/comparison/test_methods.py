@@ -71,7 +71,8 @@ def test_what_nobody_derived_is_left_out_with_a_reason(config, splits):
     problem = make_problem(dataclasses.replace(config, activation="silu"), splits)
     trials, left_out = make_trials(problem, ("autodiff", "manual", "numpy"), ("float32",), 60.0)
     assert trials.keys() == {("autodiff", "float32")}
-    assert {row.reason for row in left_out} == {"no derivative of silu written by hand"}
+    reasons = {"no derivative of silu written by hand", "NumPy has no silu"}
+    assert {row.reason for row in left_out} == reasons
     smoothed = make_problem(dataclasses.replace(config, label_smoothing=0.1), splits)
     _, (numpy,) = make_trials(smoothed, ("manual", "numpy"), ("float32",), 60.0)
     assert numpy.reason == "NumPy has no label smoothing"
