@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 import jax
 import numpy as np
 
-from digits_jax.reports.page import element, page, section, table
+from digits_jax.reports.page import element, page, section
 from experiments.comparison import explain
 from experiments.comparison.explain import Key, Method, formula, written
 from experiments.comparison.problem import Problem
@@ -17,6 +17,7 @@ TITLE = "jax.grad beside the equations"
 BESIDE = (
     "display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 2rem"
 )
+MARK = "background:var(--note);color:inherit"
 CODE = "margin:.25rem 0 .75rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere"
 NONE = "nothing of its own: left out, or one with a neighbour and named for that"
 MOST = 4  # lines of a kind in the terminal, before they are summed up
@@ -104,43 +105,99 @@ def of_all(name: str, method: Method) -> str:
     )
 
 
+def agree(methods: dict[str, Method], key: Key) -> bool | None:
+    """Whether both ways give the same result of a row; `None` where there is nothing to compare."""
+    values = [
+        np.asarray(m.values[m.of(key)[-1]], np.float64) for m in methods.values() if m.of(key)
+    ]
+    if len(values) < 2 or values[0].shape != values[1].shape or key.role == explain.UNUSED:
+        return None
+    largest = np.abs(values[0]).max(initial=0)
+    return bool(np.abs(values[0] - values[1]).max(initial=0) <= 1e-4 * largest)
+
+
 def make(methods: dict[str, Method], problem: Problem) -> str:
-    """The page, which asks no other file and no host for anything."""
+    """The page, which asks no other file and no host for anything.
+
+    The equations of back-propagation come first, then those of the forward pass, then layout.
+    """
     about = (
-        "For each equation: the expression of this package that computes it by hand; the equations "
-        "of the jaxpr of jax.grad with the same part in the gradients; and the instructions of the "
-        f"programs that XLA makes of both (jax {jax.__version__}, {jax.default_backend()}). "
-        "Results are named by the number of their equation. One %fusion is one loop: it computes "
-        "the instructions of the computation that it calls, and is counted "
-        "where its result belongs."
+        "By hand on the left, jax.grad on the right; a tick: both give the same numbers on this "
+        "batch. Folded below each: the instructions of the program that XLA makes of it "
+        f"(jax {jax.__version__}, {jax.default_backend()}). Results are named by the number of "
+        "their equation; the marked lines give the result of the row."
     )
+    rows = explain.rows(methods, problem)
+    rows.sort(
+        key=lambda key: (key.layer == explain.LAYOUT, key.role in (explain.FORWARD, explain.UNUSED))
+    )
+    marks = {True: "✓ ", False: "✗ ", None: ""}
+    titles = {key: f"{marks[agree(methods, key)]}{title(key)}" for key in rows}
+    links = [
+        element("a", text, href=f"#{anchor(key)}", style="white-space:nowrap")
+        for key, text in titles.items()
+    ]
     body = [element("h1", TITLE), element("p", heading(problem)), element("p", about)]
-    for key in explain.rows(methods, problem):
-        content = [
-            listing(name, lines, len(lines) > 12) for name, lines in parts(methods, key).items()
+    body.append(element("nav", *links, style="display:flex;flex-wrap:wrap;gap:.25rem 1rem"))
+    for key, text in titles.items():
+        found = parts(methods, key)
+        columns = [
+            element("div", listing(name, found[name]), folded(f"XLA, {way}", found[f"XLA, {way}"]))
+            for name, way in (("by hand", "manual"), ("jax.grad", "autodiff"))
         ]
-        formulated = element("p", formula(key, problem), style="font-size:1.15rem")
-        body.append(section(title(key), formulated, element("div", *content, style=BESIDE)))
+        content = [equations(key, problem), element("div", *columns, style=BESIDE)]
+        content += [element("p", line, class_="quiet") for line in found.get("numbers", [])]
+        row = section(text, *content)
+        row.set("id", anchor(key))
+        body.append(row)
     for name, method in methods.items():
         lines = [
-            (
-                i.text,
-                i.computation,
-                title(owner) if (owner := method.owner(i)) else "not attributed",
-            )
+            f"{title(owner) if (owner := method.owner(i)) else 'no row'}: {i.text}"
             for i in method.instructions
         ]
-        every = [(belongs, computation, text) for text, computation, belongs in lines]
-        header = ("belongs to", "in", "instruction")
-        shown = table(header, every, f"The program of {name}, line by line", words=True)
         summary = element("p", of_all(name, method))
-        body.append(section(f"All that the compiler runs: {name}", summary, shown))
+        body.append(section(f"The whole program: {name}", summary, folded("line by line", lines)))
     return page(TITLE, body)
 
 
-def listing(name: str, lines: list[str], folded: bool) -> Element:
-    """Lines of code under their name, folded where there are many."""
-    code = element("pre", "\n".join(lines) or NONE, style=CODE)
-    if folded:
-        return element("details", element("summary", f"{name}: {len(lines)} lines"), code)
-    return element("div", element("div", name, class_="quiet"), code)
+def anchor(key: Key) -> str:
+    """What a link to a row names."""
+    return re.sub(r"\W+", "-", f"{key.layer}-{key.role}")
+
+
+def listing(name: str, lines: list[str]) -> Element:
+    """Lines of code under their name; the last, which gives the result, is marked."""
+    shown: list[str | Element] = ["".join(f"{line}\n" for line in lines[:-1])]
+    shown.append(element("mark", lines[-1] if lines else NONE, style=MARK if lines else ""))
+    return element("div", element("div", name, class_="quiet"), element("pre", *shown, style=CODE))
+
+
+def folded(name: str, lines: list[str]) -> Element:
+    """Lines of code behind their name."""
+    summary = element("summary", f"{name}: {len(lines)} lines", class_="quiet")
+    return element("details", summary, element("pre", "\n".join(lines) or NONE, style=CODE))
+
+
+def equations(key: Key, problem: Problem) -> Element:
+    """The equations of a row in MathML, and what its functions say of themselves as text."""
+    found = formula(key, problem)
+    formulas, _, said = found.partition(": ") if key.layer == "loss" else (found, "", "")
+    each = [element("math", *map(_term, f.split()), display="block") for f in formulas.split(";  ")]
+    words = [element("p", said)] if said else []
+    return element("div", *each, *words, style="font-size:1.25rem;overflow-x:auto")
+
+
+def _term(text: str) -> Element:
+    """A word of a formula: a derivative, a letter with an exponent, an operator, or text."""
+    if fraction := re.fullmatch(r"∂C/∂(\w)", text):
+        top, bottom = (
+            element("mrow", element("mo", "∂"), element("mi", name)) for name in ("C", fraction[1])
+        )
+        return element("mfrac", top, bottom)
+    if power := re.fullmatch(r"(\w)ᵀ", text):
+        return element("msup", element("mi", power[1]), element("mi", "T"))
+    if text in ("=", "+", "·"):
+        return element("mo", text)
+    if len(text) == 1 or re.fullmatch(r"f'?\([az]\)", text):
+        return element("mi", text.replace("'", "\u2032"))
+    return element("mtext", f"\u00a0{text}\u00a0")

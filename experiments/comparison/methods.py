@@ -12,7 +12,6 @@ from digits_jax.activations import ACTIVATIONS
 from digits_jax.config import Config, Hyperparameters, hyperparameters
 from digits_jax.data.dataset import Dataset
 from digits_jax.gradients import GRADIENTS, ValueAndGrad
-from digits_jax.losses import LOSSES
 from digits_jax.training import TrainState, make_training
 from experiments.cli.timing import measure
 from experiments.comparison.problem import Place, Problem
@@ -33,7 +32,7 @@ def _dense(problem: Problem) -> str:
     unknown = {layer.kind for layer in problem.model.layers if layer.maker not in makers}
     if problem.config.label_smoothing:
         unknown.add("label smoothing")
-    if problem.loss not in [LOSSES[name] for name in ("quadratic", "cross_entropy")]:
+    if problem.config.loss not in ("quadratic", "cross_entropy"):
         unknown.add(f"loss {problem.config.loss}")
     return f"NumPy has no {', '.join(sorted(unknown))}" if unknown else ""
 
