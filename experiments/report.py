@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from digits_jax import data, reports
+from digits_jax.reports import drawing
 from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
 from experiments.cli import entries, flags, records
@@ -109,8 +110,8 @@ def main(runs: list[str]) -> None:
         report = reports.make(runs, flags.FLAGS.data_dir)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            for name, png in report.figures.items():
-                write_atomically(folder / f"{name}.png", png)
+            for name, figure in report.figures.items():
+                write_atomically(folder / f"{name}.png", drawing.png(figure))
         content = report.html.encode()
         write_atomically(page, content)
         recorded = flags.FLAGS.record and record(flags.FLAGS.record, runs)

@@ -133,7 +133,7 @@ def confusion_matrix(
         axes.tick_params(labelsize=SMALL)
         return figure
     for (row, column), count in np.ndenumerate(confusion):
-        colour = "0.6" if count == 0 else "white" if shares[row, column] > 0.3 else "black"
+        colour = "0.6" if count == 0 else "white" if shares[row, column] > 0.3 else "#111111"
         axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=SMALL)
     ticks = np.arange(classes)
     upright = max(map(len, names)) > 3
@@ -193,7 +193,7 @@ def tiles(
 def weights(
     images: Float[np.ndarray, "units height width"], titles: Sequence[str] | None = None
 ) -> "Figure":
-    """The weights of each unit as a picture: white is zero, red excites, blue inhibits.
+    """The weights of each unit as a picture: white is zero, orange is positive, blue negative.
 
     One scale serves all units. The few weights beyond it have the colours at its ends: otherwise
     they would leave all others pale.
@@ -206,7 +206,9 @@ def weights(
     names = list(map(str, range(units))) if titles is None else drawing.printable(titles)
     limit = float(np.percentile(np.abs(images), WEIGHTS_SHOWN)) or 1.0
     columns = _columns(units, ideal=math.sqrt(1.2 * units * height / width))
-    figure, axes, picture = tiles(images, columns, names, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure, axes, picture = tiles(
+        images, columns, names, cmap=drawing.signed(), vmin=-limit, vmax=limit
+    )
     bar_height = 0.6
     figure.set_figheight(figure.get_figheight() + bar_height)
     bar = figure.colorbar(picture, ax=axes, location="bottom", aspect=40, pad=0, extend="both")

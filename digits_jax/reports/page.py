@@ -1,9 +1,11 @@
-"""One HTML page that holds all it shows: no script, no other file, no other host."""
+"""One HTML page that holds all it shows: no other file, no other host.
+
+Its only script sorts tables by the column whose head is pressed.
+"""
 
 import base64
 import math
 import statistics
-import struct
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "page.html"
 # Of a browser, to an inch of a figure: fewer than the picture has, which keeps it sharp.
 CSS_PIXELS_PER_INCH = 100
+
+
+class Picture(Element):
+    """An `img` element that keeps its figure, and the name of the file that it may become."""
+
+    name: str
+    figure: "Figure"
 
 
 def page(title: str, body: Iterable[Element]) -> str:
@@ -81,7 +90,7 @@ def mean_and_deviation(values: Sequence[float], unit: str = "") -> str:
 
 
 def picture(name: str, figure: "Figure", description: str, caption: str) -> Element:
-    """A figure as a PNG picture; one that is wider than usual scrolls within its own box.
+    """A figure as an SVG picture; one that is wider than usual scrolls within its own box.
 
     Args:
         name: of the file that it may become.
@@ -89,14 +98,10 @@ def picture(name: str, figure: "Figure", description: str, caption: str) -> Elem
         description: what it shows, for those who cannot see it.
         caption: how to read it.
     """
-    png = drawing.png(figure)
-    scale = drawing.PIXELS_PER_INCH // CSS_PIXELS_PER_INCH
-    width, height = (pixels // scale for pixels in struct.unpack(">II", png[16:24]))  # chunk IHDR
-    image = element(
-        "img",
-        src=f"data:image/png;base64,{base64.b64encode(png).decode()}",
-        **{"width": str(width), "height": str(height), "alt": description, "data-name": name},
-    )
+    width, height = (round(CSS_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
+    image = Picture("img", width=str(width), height=str(height), alt=description)
+    image.set("src", f"data:image/svg+xml;base64,{base64.b64encode(drawing.svg(figure)).decode()}")
+    image.name, image.figure = name, figure
     wide = width > drawing.WIDTH * CSS_PIXELS_PER_INCH
     return element(
         "figure",

@@ -1,11 +1,10 @@
 """The report of one or more runs: what its page says, and the pictures on it."""
 
-import base64
 import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -14,6 +13,7 @@ from digits_jax import data
 from digits_jax.reports import drawing, figures, sweep
 from digits_jax.reports.detail import detail
 from digits_jax.reports.page import (
+    Picture,
     element,
     mean_and_deviation,
     page,
@@ -26,6 +26,9 @@ from digits_jax.runs import reading
 from digits_jax.runs.history import Row
 from digits_jax.runs.identity import data_sha256
 from digits_jax.runs.reading import Group, Unfinished
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Column, name in summary.json, and format: of a run, then of means over seeds.
 SUMMARY = (
@@ -46,10 +49,10 @@ MEANS = {
 
 
 class Report(NamedTuple):
-    """A page of HTML, its pictures as PNG files by name, and what the reader must be warned of."""
+    """A page of HTML, the figures on it by name, and what the reader must be warned of."""
 
     html: str
-    figures: dict[str, bytes]
+    figures: dict[str, "Figure"]
     warnings: tuple[str, ...]
 
 
@@ -85,9 +88,8 @@ def make(
     groups = reading.group(runs) if runs else []
     load = functools.lru_cache(maxsize=1)(data.load)  # groups mostly share their data
 
-    names = [run.name for run in runs] + [run.name for run in unfinished]
-    names = names or [folder.resolve().name for folder in sweeps]
-    title = f"Report: {names[0] if len(names) == 1 else f'{len(names)} runs'}"
+    one = folders[0].resolve().name
+    title = f"Report: {one if len(folders) == 1 else f'{len(folders)} runs'}"
     body = [element("h1", title), *map(sweep.settings, sweeps)]
     if groups:
         body += [_summary(groups), _settings(groups)]
@@ -106,9 +108,10 @@ def make(
     return Report(
         html=page(title, body),
         figures={
-            image.attrib["data-name"]: base64.b64decode(image.attrib["src"].partition(",")[2])
+            image.name: image.figure
             for part in body
             for image in part.iter("img")
+            if isinstance(image, Picture)
         },
         warnings=tuple(
             paragraph.text or ""

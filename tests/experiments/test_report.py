@@ -1,5 +1,6 @@
 """`python -m experiments.report` as a user runs it, on small real runs of several data sets."""
 
+import base64
 import csv
 import html.parser
 import json
@@ -13,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 from digits_jax import Config, data, reports
+from digits_jax.reports import drawing
 from digits_jax.runs import flags_file, model_file, reading
 from experiments import report
 
@@ -67,7 +69,7 @@ class Page(html.parser.HTMLParser):
             self.tables[-1]["caption"] += data
         elif inside in ("h1", "h2", "h3"):
             self.headings[-1] += data
-        if inside not in ("style", "title"):
+        if inside not in ("style", "title", "script"):
             self.text += data
 
     def table(self, caption):
@@ -138,10 +140,14 @@ def several(folder):
 def test_a_page_holds_all_it_shows(one, several):
     for page, _ in (one, several):
         assert page.images
-        assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+        assert all(image["src"].startswith("data:image/svg+xml;base64,") for image in page.images)
         assert page.addresses == [image["src"] for image in page.images]
-        assert not page.tags & {"script", "link", "iframe", "object", "base"}
+        assert not page.tags & {"link", "iframe", "object", "base"}
         assert all(image["alt"] and image["width"] and image["height"] for image in page.images)
+        for image in page.images:
+            drawn = base64.b64decode(image["src"].partition(",")[2]).decode()
+            assert "prefers-color-scheme: dark" in drawn
+            assert not re.search(r"(?:fill|stroke): #(?:000000|ffffff)", drawn)
     styles_and_text = re.sub(r'src="data:[^"]*"', "", several[1].html)
     assert not re.search(r"https?:|//[a-z]|url\(|@import", styles_and_text)
 
@@ -309,7 +315,7 @@ def test_a_run_looks_the_same_in_another_process_and_beside_others(one, several)
     alone, beside = (text[text.index("In detail: digits") :] for text in (html, several[1].html))
     assert alone == beside
     for path in pictures.glob("digits-*.png"):
-        assert path.read_bytes() == several[1].figures[path.stem]
+        assert path.read_bytes() == drawing.png(several[1].figures[path.stem])
 
 
 @pytest.fixture
@@ -405,7 +411,10 @@ def test_help_is_grouped_and_names_the_arguments(run_module):
     process = run_module("experiments.report", "--help")
     assert process.returncode == 0
     assert "RUN [RUN ...]" in process.stdout
-    assert [line for line in process.stdout.splitlines() if line.endswith(":")] == ["run:"]
+    assert [line for line in process.stdout.splitlines() if line.endswith(":")] == [
+        "network:",
+        "run:",
+    ]
     assert "--output=report.html" in process.stdout
 
 
@@ -437,10 +446,29 @@ def test_a_sweep_shows_its_settings_and_its_best_run(fork_module, tmp_path, shap
     flags = (f"--data_dir={shapes}", "--train_size=45", "--validation_size=15", "--epochs=2")
     flags += ("--vary=learning_rate=0.1,1", "--seeds=2", f"--workdir={sweep}")
     assert fork_module("experiments.sweep", *flags).returncode == 0
-    page = Page(reports.make([sweep]).html)
-    rows = page.table("Each setting over its seeds")
+    made = reports.make([sweep])
+    page = Page(made.html)
+    assert page.headings[:2] == ["Report: sweep", "Sweep: sweep"]
+    rows = page.table("Mean accuracy in % over the seeds of a setting")
     assert {row["learning_rate"] for row in rows} == {"0.1", "1.0"}
     assert [row["runs"] for row in rows] == ["2", "2"]
+    with open(sweep / "results.csv", newline="") as file:
+        runs = list(csv.DictReader(file))
+    scores = {
+        rate: [float(run["test_accuracy"]) for run in runs if run["learning_rate"] == rate]
+        for rate in ("0.1", "1.0")
+    }
+    for row in rows:
+        mean, interval = row["test accuracy"].split(" ± ")
+        found = scores[row["learning_rate"]]
+        assert mean == f"{100 * np.mean(found):.2f}"
+        # Student's t for one degree of freedom, over sqrt(2) seeds.
+        assert float(interval) == pytest.approx(
+            100 * 12.7062 * np.std(found, ddof=1) / 2**0.5, abs=0.006
+        )
+    assert '<p class="verdict">' in made.html
+    assert made.html.count('class="best"') == 1
+    assert "against-learning_rate" in made.figures
     assert "In detail: sweep-best" in page.headings
     # While it goes on there is neither summary nor best run.
     lines = (sweep / "results.csv").read_text().splitlines(keepends=True)

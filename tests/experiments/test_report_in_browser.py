@@ -14,7 +14,7 @@ MEASURES = """() => ({
     scrollWidth: document.documentElement.scrollWidth,
     height: document.documentElement.scrollHeight,
     // A picture that is drawn at half the width it asks for has text that nobody can read.
-    scales: [...document.images].map(i => i.complete ? i.clientWidth / (i.naturalWidth / 2) : 0),
+    scales: [...document.images].map(i => i.complete ? i.clientWidth / i.getAttribute('width') : 0),
     // What sticks out of the page; a box scrolls, but the caption of its table stays in sight.
     outside: [...document.querySelectorAll('body :not(.box *), caption')].filter(e =>
         e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80)),
