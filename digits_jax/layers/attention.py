@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from digits_jax.layers.convolutional import convolution
 from digits_jax.layers.layer import Affine, Layer, Noise, Shape, plain
 
-Tokens = Float[Array, "features batch height width"]
+Images = Float[Array, "channels batch height width"]
+Tokens = Float[Array, "features batch rows columns"]
 # Of each place: standard deviation of its first position (Dosovitskiy et al., 2021, appendix D.4).
 POSITION = 0.02
 
@@ -54,11 +55,11 @@ def patches(size: int, features: int) -> Layer:
         noise, output = embed.shapes(shape)
         return (noise, output), output
 
-    def forward(p: Patches, a: Tokens) -> Tokens:
+    def forward(p: Patches, a: Images) -> Tokens:
         z: Tokens = embed.forward(p.patch, (), a, None)[0] + p.positions[:, None]
         return z
 
-    def pullback(p: Patches, a: Tokens, delta: Tokens) -> tuple[Patches, Tokens]:
+    def pullback(p: Patches, a: Images, delta: Tokens) -> tuple[Patches, Images]:
         patch, to_input = back(p.patch, a, delta)
         return Patches(patch, delta.sum(axis=1)), to_input
 

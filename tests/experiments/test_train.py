@@ -129,7 +129,7 @@ def test_help_is_grouped_and_fits_a_terminal(run_module):
         (["--hidden=30,big"], "'big' is not a layer: expected 30 (units of a dense layer)"),
         (["--hidden=100000000"], "optimizer's state take 592 GiB of memory, and there are"),
         ([f"--hidden={10**23}"], f"hidden={10**23}: a layer can have at most 999999999 units"),
-        (["--activation=step"], "<sigmoid|tanh|relu|gelu|silu>"),
+        (["--activation=step"], "'step': choose one of sigmoid, tanh, relu, gelu, silu"),
         (["--dataset=minst"], "known are 'mnist' and 'tfds:NAME'"),
         (["--train_size=60000"], "overlap: there are 60000 training images in all"),
         (["--batch_size=10001"], "batch_size=10001 is larger than train_size=10000"),
