@@ -107,6 +107,11 @@ def _check_address(coordinator_address: str, bind: bool) -> None:
 def _state() -> Any:
     # No public name of JAX gives the store of the coordinator, or the number of a process without
     # looking for devices; Orbax and Flax take the same way.
-    from jax._src.distributed import global_state
-
+    try:
+        from jax._src.distributed import global_state
+    except ImportError:
+        raise RuntimeError(
+            f"jax {jax.__version__} has no jax._src.distributed.global_state, by which processes "
+            "share a job: use jax 0.10.2"
+        ) from None
     return global_state
