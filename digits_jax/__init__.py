@@ -1,5 +1,6 @@
 """A pure-functional JAX laboratory for learning handwritten digits."""
 
+import importlib
 from typing import Any
 
 from digits_jax import data
@@ -32,17 +33,27 @@ __all__ = [
     "data",
     "hyperparameters",
     "load_model",
+    "load_runs",
     "make_model",
     "make_training",
     "recognise",
     "save_model",
+    "sweep",
+    "verdict",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`recognise`, whose room needs scipy and Pillow, which a training does not."""
-    if name != "recognise":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from digits_jax.recognition import recognise
+# From rooms that need more than a training does.
+LATER = {
+    "load_runs": "digits_jax.results",
+    "recognise": "digits_jax.recognition",
+    "sweep": "digits_jax.results",
+    "verdict": "digits_jax.statistics",
+}
 
-    return recognise
+
+def __getattr__(name: str) -> Any:
+    """The functions of `LATER`, imported when they are first asked for."""
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(LATER[name]), name)

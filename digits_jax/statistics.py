@@ -140,7 +140,9 @@ def known(found: Difference, corrected_p: Any) -> Any:
     return (corrected_p <= LEVEL) & (found.p <= max(LEVEL, least * 1.0001))
 
 
-def seeds_needed(deviation: float, effect: float, power: float = 0.8) -> int | None:
+def seeds_needed(
+    deviation: float, effect: float, power: float = 0.8, level: float = LEVEL
+) -> int | None:
     """The seeds with which Student's paired test finds a difference of `effect`, 4 times in 5.
 
     By its power from the noncentral t distribution (Cohen, Statistical power analysis, 1988,
@@ -150,6 +152,7 @@ def seeds_needed(deviation: float, effect: float, power: float = 0.8) -> int | N
         deviation: the standard deviation of paired differences.
         effect: the true mean difference, in the same unit.
         power: how often it is to be found.
+        level: how often a difference is to be seen where there is none.
     """
     from scipy.stats import nct, t
 
@@ -159,7 +162,7 @@ def seeds_needed(deviation: float, effect: float, power: float = 0.8) -> int | N
     shift = abs(effect) / deviation * np.sqrt(counts)
     # Past 30 the normal distribution is the noncentral t's to three digits, and does not overflow.
     powers = np.where(
-        shift > 30, 1.0, nct.sf(t.ppf(1 - LEVEL / 2, counts - 1), counts - 1, np.minimum(shift, 30))
+        shift > 30, 1.0, nct.sf(t.ppf(1 - level / 2, counts - 1), counts - 1, np.minimum(shift, 30))
     )
     enough = counts[powers >= power]
     return int(enough[0]) if len(enough) else None
@@ -254,9 +257,10 @@ def _sentence(best: str, compared: Sequence[Comparison], pairs: int) -> str:
         told = f"nothing is known: {best} and {nearest.other} gave the same figures"
     else:
         told = f"nothing is known about {best} and {nearest.other}: {best} is ahead by {told}"
-        if needed := seeds_needed(deviation, mean):
-            more = max(1, needed - nearest.difference.n)
-            told += f"; about {more:,} more seeds would settle a difference of {_points(mean)}"
+        if needed := seeds_needed(deviation, mean, level=LEVEL / pairs):
+            told += (
+                f"; about {max(needed, nearest.difference.n + 1):,} seeds in all would settle it"
+            )
     if unknown[1:]:
         told += f"; nor is it known whether {best} beats {_listed(unknown[1:])}"
     if beaten:

@@ -22,8 +22,8 @@ from digits_jax import data, reports
 from digits_jax.reports import drawing
 from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
+from digits_jax.statistics import describe
 from experiments.cli import entries, flags, records
-from experiments.sweeping.summary import describe
 
 HEADER = (
     "n",

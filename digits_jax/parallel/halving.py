@@ -83,6 +83,23 @@ def survivors(
     return set(ranked[: math.ceil(len(ranked) / halving)])
 
 
+def check(configs: Sequence[Config], halving: int) -> None:
+    """Checks that runs can be left out before their end.
+
+    Raises:
+        ValueError: with `halving`, where it is less than 2, or runs have patience or no validation
+            images.
+    """
+    if halving and halving < 2:
+        raise ValueError(f"halving={halving}: expected 0 for none, or 2 or more, as in --halving=3")
+    for config in configs if halving else ():
+        if config.patience or not config.validation_size:
+            raise ValueError(
+                f"halving={halving} leaves out settings by their validation accuracy: it needs "
+                "--patience=0 and validation images, as in --validation_size=10000"
+            )
+
+
 def train(
     configs: Sequence[Config],
     load: Callable[[Config], Splits],
@@ -90,7 +107,8 @@ def train(
     halving: int = 0,
     ended: Mapping[int, tuple[int, float]] | None = None,
     tell: Callable[[str], None] = lambda text: None,
-    **options: bool,
+    validation_curves: bool = False,
+    gradient_norms: bool = False,
 ) -> Iterator[Trained]:
     """Trains runs of any settings, in as few programs as they allow.
 
@@ -102,19 +120,15 @@ def train(
     Args:
         configs: the runs.
         load: gives the data of one.
-        chunk, tell, options: as in `sweeps.sweep`.
+        chunk, tell, validation_curves, gradient_norms: as in `sweeps.sweep`.
         halving: one in so many settings goes on at each stage; 0: all of them run to their end.
         ended: by run, those that were trained before: their epochs and validation accuracy.
 
     Raises:
-        ValueError: with `halving`, where runs have patience or no validation images.
+        ValueError: as `check`.
     """
-    for config in configs if halving else ():
-        if config.patience or not config.validation_size:
-            raise ValueError(
-                f"halving={halving} leaves out settings by their validation accuracy: it needs "
-                "--patience=0 and validation images, as in --validation_size=10000"
-            )
+    check(configs, halving)
+    options = {"validation_curves": validation_curves, "gradient_norms": gradient_norms}
     ended, spent = dict(ended or {}), dict.fromkeys(range(len(configs)), 0.0)
     for share in rungs(configs, halving):
         scores: dict[int, float] = {}

@@ -20,6 +20,7 @@ MODEL_FILE, SUMMARY_FILE = "model.safetensors", "summary.json"
 CHECKPOINTS, PROFILE, EVENT_FILES = "checkpoints", "profile", "events.out.tfevents.*"
 # In a sweep's folder: a row a run, its table, and the run of its best setting.
 RESULTS_FILE, SWEEP_SUMMARY_FILE, BEST = "results.csv", "summary.csv", "best"
+CURVES_FILE, VERDICT_FILE = "curves.csv", "verdict.json"
 # By what a folder holds: its files as glob patterns. The last is written last: then it is finished.
 KINDS = {
     "run": (
@@ -27,8 +28,9 @@ KINDS = {
         *(FLAGS_FILE, IDENTITY_FILE, SUMMARY_FILE),
     ),
     "sweep": (
-        *("distribution.png", "against-*.png", "heat-map.png", BEST, f"{BEST}.safetensors"),
-        *(RESULTS_FILE, FLAGS_FILE, IDENTITY_FILE, SWEEP_SUMMARY_FILE),
+        *("distribution.png", "against-*.png", "heat-map.png", "differences.png"),
+        *(BEST, f"{BEST}.safetensors", CURVES_FILE, VERDICT_FILE, RESULTS_FILE),
+        *(FLAGS_FILE, IDENTITY_FILE, SWEEP_SUMMARY_FILE),
     ),
 }
 LOCK_FILE, UNFINISHED, REPLACING = ".lock", "unfinished", ".replacing"

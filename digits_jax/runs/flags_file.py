@@ -71,7 +71,8 @@ def config(lines: Iterable[str]) -> Config:
     for field in dataclasses.fields(Config):
         if field.name in given:
             text = given[field.name]
-            kind: Any = field.type if field.type in (int, float) else str
+            kinds: dict[Any, Any] = {int: int, float: float, bool: "True".__eq__}
+            kind = kinds.get(field.type, str)
             listed = isinstance(field.default, tuple)
             values[field.name] = tuple(filter(None, text.split(","))) if listed else kind(text)
     return Config(**values)

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
+import numpy as np
 
+from digits_jax import results as tables
 from digits_jax import runs
 from digits_jax.config import Config
 from digits_jax.data import Splits
@@ -17,26 +18,23 @@ from digits_jax.runs import checkpoints, directories, flags_file
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import Epoch, state_template
 from experiments.cli import entries, progress
+from experiments.sweeping.plan import Plan
+from experiments.sweeping.summary import Found
 
 FOLDER, MODEL_FILE = runs.BEST, "best.safetensors"
 CHECKPOINT_SECONDS = 30.0
 
 
-def choose(
-    rows: Sequence[Mapping[str, str]], table: Sequence[Mapping[str, Any]], varied: Sequence[str]
-) -> int | None:
-    """The run of the recommended setting, with the seed that is best by validation; `None`: none.
-
-    Args:
-        rows: those of results.csv.
-        table: what `summary.summarise` makes of them.
-        varied: the names of the varied fields.
-    """
-    for entry in table:
-        if entry["recommended"]:
-            own = [row for row in rows if all(row[name] == entry[name] for name in varied)]
-            scores = {int(row["run"]): float(row["validation_accuracy"]) for row in own}
-            return min(scores, key=lambda run: (-scores[run], run))
+def choose(plan: Plan, found: Found) -> int | None:
+    """The run of the best setting of several with the seed that is best by validation, if any."""
+    if not plan.directory or len(found.settings) < 2:
+        return None
+    columns = tables.table(tables.of_sweep(plan.directory))
+    for entry in found.settings:
+        if entry["best"]:
+            own = np.all([columns[name] == entry[name] for name in plan.varied.names], axis=0)
+            runs = tables.select(columns, own)
+            return int(runs["run"][np.argmax(runs["validation_accuracy"])])
     return None
 
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digits_jax.reports.drawing import SMALL, grid, new_figure, plain, png, style
+from digits_jax.results import Table, group
+from digits_jax.statistics import Verdict
+from experiments.sweeping.summary import Found, shown, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,54 +21,66 @@ SETTINGS_SHOWN = 25
 LOGARITHMIC = 20
 
 
-def draw(
-    rows: Sequence[Mapping[str, str]], table: Sequence[Mapping[str, Any]], varied: Sequence[str]
-) -> dict[str, bytes]:
+def draw(columns: Table, found: Found, varied: Sequence[str]) -> dict[str, bytes]:
     """Every figure that the sweep has numbers for, as file name and PNG.
 
     Args:
-        rows: those of results.csv.
-        table: what `sweep_summary.summarise` makes of them.
+        columns: its runs, as `load_runs` gives them.
+        found: what they say.
         varied: the names of the varied fields.
     """
-    split = "validation" if all(row["validation_accuracy"] for row in rows) else "test"
-    figures = {"distribution.png": distribution(rows, table, varied, split)}
-    numeric = [name for name in varied if all(_is_number(row[name]) for row in table)]
-    for name in numeric:
-        if len({entry[name] for entry in table}) > 1:
-            figures[f"against-{name}.png"] = against(table, name, varied, split)
-    if len(varied) == 2 and len(table) > 1:
-        figures["heat-map.png"] = heat_map(table, varied, split)
+    settings, split = found.settings, found.split
+    figures = {"distribution.png": distribution(columns, settings, varied, split)}
+    for name in varied:
+        if len(set(columns[name].tolist())) > 1 and columns[name].dtype.kind in "if":
+            figures[f"against-{name}.png"] = against(settings, name, varied, split)
+    if len(varied) == 2 and len(settings) > 1:
+        figures["heat-map.png"] = heat_map(settings, varied, split)
+    if found.verdict.comparisons:
+        figures["differences.png"] = differences(found.verdict, split)
     return {name: png(figure) for name, figure in figures.items()}
 
 
+def differences(found: Verdict, split: str) -> "Figure":
+    """How far the best setting is ahead of each other one, with 95 % intervals."""
+    nearest = found.comparisons[:SETTINGS_SHOWN]
+    figure = new_figure(1.2 + 0.3 * len(nearest), width=WIDTH)
+    axes = figure.add_subplot()
+    for place, one in enumerate(nearest):
+        low, high = 100 * float(one.difference.low), 100 * float(one.difference.high)
+        colour = "black" if one.beats else "0.6"
+        axes.plot([low, high], [place, place], color=colour)
+        axes.plot(100 * float(one.difference.mean), place, "o", color=colour)
+    axes.axvline(0, color="black", linestyle=":")
+    axes.set_yticks(range(len(nearest)), [plain(one.other) for one in nearest])
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=SMALL)
+    axes.set_xlabel(f"points of {split} accuracy by which it is behind, 95 % (grey: not known)")
+    axes.set_title(plain(f"{found.best}, seed by seed"), fontsize=SMALL)
+    grid(axes, "x")
+    return figure
+
+
 def distribution(
-    rows: Sequence[Mapping[str, str]],
-    table: Sequence[Mapping[str, Any]],
-    varied: Sequence[str],
-    split: str,
+    columns: Table, settings: Sequence[Mapping[str, Any]], varied: Sequence[str], split: str
 ) -> "Figure":
     """Accuracy over seeds: a histogram of a single setting, else a box for each of the best."""
-    if len(table) == 1:
-        return _histogram([100 * float(row["test_accuracy"]) for row in rows], "test")
-    best = sorted(table, key=lambda entry: -entry[f"{split}_accuracy_mean"])[:SETTINGS_SHOWN]
-    values = [
-        [
-            100 * float(row[f"{split}_accuracy"])
-            for row in rows
-            if all(row[name] == entry[name] for name in varied)
-        ]
-        for entry in best
-    ]
-    labels = [plain(", ".join(f"{name}={entry[name]}" for name in varied)) for entry in best]
+    if len(settings) == 1:
+        return _histogram((100 * columns["test_accuracy"]).tolist(), "test")
+    scores = 100 * columns[f"{split}_accuracy"]
+    groups = group(columns | {"score": scores}, varied)
+    order = sorted(groups.items(), key=lambda each: -float(np.mean(each[1]["score"])))
+    best = order[:SETTINGS_SHOWN]
+    values = [runs["score"] for _, runs in best]
+    labels = [plain(words(dict(zip(varied, key, strict=True)), varied)) for key, _ in best]
     figure = new_figure(1.2 + 0.3 * len(best), width=WIDTH)
     axes = figure.add_subplot()
     axes.boxplot(values[::-1], orientation="horizontal", tick_labels=labels[::-1], whis=(0, 100))
     axes.set_xlabel(f"{split} accuracy over seeds, % (box: quartiles; whiskers: all)")
     axes.tick_params(axis="y", labelsize=SMALL)
     grid(axes, "x")
-    if len(table) > len(best):
-        axes.set_title(f"the best {len(best)} of {len(table)} settings", fontsize=SMALL)
+    if len(order) > len(best):
+        axes.set_title(f"the best {len(best)} of {len(order)} settings", fontsize=SMALL)
     return figure
 
 
@@ -91,7 +106,7 @@ def against(
     others = [other for other in varied if other != name]
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for entry in table:
-        label = ", ".join(f"{other}={entry[other]}" for other in others)
+        label = words(entry, others)
         lines.setdefault(label, []).append(entry)
     for index, (label, entries) in enumerate(lines.items()):
         entries.sort(key=lambda entry: float(entry[name]))
@@ -126,8 +141,8 @@ def heat_map(table: Sequence[Mapping[str, Any]], varied: Sequence[str], split: s
     figure = new_figure(1.6 + 0.4 * len(cells), width=max(WIDTH * 0.6, 1.8 + 0.7 * cells.shape[1]))
     axes = figure.add_subplot()
     image = axes.imshow(cells, cmap="cividis", aspect="auto")
-    axes.set_xticks(range(cells.shape[1]), [plain(value) for value in values[across]])
-    axes.set_yticks(range(len(cells)), [plain(value) for value in values[down]])
+    axes.set_xticks(range(cells.shape[1]), [plain(shown(value)) for value in values[across]])
+    axes.set_yticks(range(len(cells)), [plain(shown(value)) for value in values[down]])
     axes.set(xlabel=plain(across), ylabel=plain(down))
     middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
     for (i, j), value in np.ndenumerate(cells):
@@ -140,11 +155,3 @@ def heat_map(table: Sequence[Mapping[str, Any]], varied: Sequence[str], split: s
 def _scale(axes: "Axes", values: Sequence[float]) -> None:
     if min(values) > 0 and max(values) / min(values) > LOGARITHMIC:
         axes.set_xscale("log")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

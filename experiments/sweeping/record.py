@@ -11,13 +11,14 @@ from digits_jax.config import Config
 from experiments import STARTED
 from experiments.cli import flags, records
 from experiments.cli.flags import FLAGS
+from experiments.sweeping.summary import Found, shown
 
 HEADER = ("n", "test accuracy", "least", "greatest", "validation accuracy", "seconds a run")
 
 
 def markdown(
     name: str,
-    table: Sequence[Mapping[str, Any]],
+    found: Found,
     varied: Sequence[str],
     config: Config,
     seeds: int,
@@ -28,7 +29,7 @@ def markdown(
 
     Args:
         name: of the record.
-        table: what `summary.summarise` makes of the runs.
+        found: what the runs say.
         varied: the names of the varied fields.
         config: what is not varied.
         seeds: how many, from that of `config` on.
@@ -47,14 +48,14 @@ def markdown(
 
     lines = [
         [
-            *(entry[field] for field in varied),
+            *(shown(entry[field]) for field in varied),
             entry["n"],
             spread(entry, "test"),
             *(records.accuracy(entry[f"test_accuracy_{extreme}"]) for extreme in ("min", "max")),
             spread(entry, "validation"),
             f"{entry['seconds']:.3g}",
         ]
-        for entry in table
+        for entry in found.settings
     ]
     return (
         "\n\n".join(
@@ -62,6 +63,7 @@ def markdown(
                 f"# {name}: accuracy over seeds",
                 provenance,
                 about,
+                *([f"Verdict: {found.sentence}."] if found.settings[1:] else []),
                 records.table([*varied, *HEADER], lines),
                 *(f"![{picture}]({name}-{picture}.png)" for picture in pictures),
             ]
@@ -72,7 +74,7 @@ def markdown(
 
 def write(
     name: str,
-    table: Sequence[Mapping[str, Any]],
+    found: Found,
     varied: Sequence[str],
     figures: Mapping[str, bytes],
 ) -> Path:
@@ -86,5 +88,5 @@ def write(
     device = jax.devices()[0].device_kind
     where = records.provenance(f"{flags.command('sweep')} --record={name}", seconds, device)
     pictures = {file.removesuffix(".png"): png for file, png in figures.items()}
-    text = markdown(name, table, varied, flags.config(), FLAGS.seeds, where, pictures)
+    text = markdown(name, found, varied, flags.config(), FLAGS.seeds, where, pictures)
     return records.write(name, text, pictures)[0]

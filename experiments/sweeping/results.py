@@ -3,27 +3,17 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from digits_jax.config import Config
-from digits_jax.parallel import sweeps
+from digits_jax.results import CURVES, IDENTITY, OUTCOMES
 from digits_jax.runs import identity
 from digits_jax.runs.directories import FLAGS_FILE
 from digits_jax.runs.files import write_atomically
 
-OUTCOME_COLUMNS = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "test_errors",
-    "seconds",
-)
 # What a row was made with, beside the values that are varied: digests, and options of JAX.
-MADE_WITH = ("settings", "data", "numerics")
+MADE_WITH = ("settings", *IDENTITY)
 
 
 def made_with(config: Config, data: str) -> dict[str, str]:
@@ -59,8 +49,9 @@ def read_or_make(
     for number, cells in enumerate(lines, start=2):
         try:
             row = dict(zip(columns, cells, strict=True))
-            run, expected = int(row["run"]), runs[int(row["run"])]
-            for name in OUTCOME_COLUMNS:
+            run = int(row["run"])
+            expected = runs[run if run >= 0 else len(runs)]
+            for name in OUTCOMES:
                 float(row[name] or "nan")
         except (ValueError, IndexError):
             raise ValueError(f"{path}: line {number} is damaged, or of another sweep") from None
@@ -78,25 +69,12 @@ def read_or_make(
     return found
 
 
-def rows(
-    outcome: sweeps.Outcome, validation_size: int, test_size: int, seconds: float
-) -> list[list[str]]:
-    """The outcome columns of each run of a finished call."""
-    cells = []
-    for run in range(len(outcome.test_errors)):
-        validation = ["", ""]
-        if outcome.validation_loss is not None and outcome.validation_errors is not None:
-            accuracy = 1 - int(outcome.validation_errors[run]) / validation_size
-            validation = [str(outcome.validation_loss[run]), f"{accuracy:.6g}"]
-        cells.append(
-            [
-                str(outcome.train_loss[run]),
-                str(outcome.train_accuracy[run]),
-                *validation,
-                str(outcome.test_loss[run]),
-                f"{1 - int(outcome.test_errors[run]) / test_size:.6g}",
-                str(outcome.test_errors[run]),
-                f"{seconds:.4g}",
-            ]
-        )
-    return cells
+def begin_curves(path: Path, kept: Collection[int]) -> None:
+    """Makes curves.csv; of one that is there, keeps the lines of runs that results.csv holds.
+
+    A run's lines are written before its row: killed in between, they are written again.
+    """
+    lines = path.read_text("utf-8", "replace").splitlines(keepends=True) if path.exists() else []
+    runs = set(map(str, kept))
+    whole = [line for line in lines[1:] if line.endswith("\n") and line.partition(",")[0] in runs]
+    write_atomically(path, "".join([",".join(CURVES) + "\n", *whole]).encode())

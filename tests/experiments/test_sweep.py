@@ -3,16 +3,21 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import digits_jax
 from digits_jax import export
+from digits_jax import results as results_of
 from digits_jax.runs import directories, reading
+from digits_jax.statistics import describe
 from experiments.sweeping import figures, summary
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +55,7 @@ def without_seconds(table):
 def test_a_sweep_trains_every_setting_with_every_seed(run_module, tmp_path, quick):
     process = run_module("experiments.sweep", *quick, f"--workdir={tmp_path / 'sweep'}")
     assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
+    assert all(line.startswith(("data: ", "warning: ")) for line in process.stderr.splitlines())
     results = rows(tmp_path / "sweep")
     settings = {(row["learning_rate"], row["hidden"], row["seed"]) for row in results}
     assert settings == {
@@ -63,13 +68,33 @@ def test_a_sweep_trains_every_setting_with_every_seed(run_module, tmp_path, quic
     summary = rows(tmp_path / "sweep", "summary.csv")
     assert [row["n"] for row in summary] == ["5"] * 4
     best = max(summary, key=lambda row: float(row["validation_accuracy_mean"]))
-    assert best["recommended"] == "True"
-    assert "recommended: best by validation" in process.stdout
+    assert [row["best"] for row in summary].count("True") == 1
+    assert best["best"] == "True"
     pictures = {path.name for path in (tmp_path / "sweep").glob("*.png")}
-    assert pictures == {"distribution.png", "against-learning_rate.png", "heat-map.png"}
+    assert pictures == {
+        *("distribution.png", "against-learning_rate.png", "heat-map.png", "differences.png")
+    }
+
+    # The verdict is what the statistics of the library make of the rows; no other is recommended.
+    told = json.loads((tmp_path / "sweep" / "verdict.json").read_text())
+    columns = digits_jax.load_runs(tmp_path / "sweep")
+    groups = results_of.group(columns, ("learning_rate", "hidden"))
+    names = [f"learning_rate={rate:g} hidden={hidden}" for rate, hidden in groups]
+    found = digits_jax.verdict(*groups.values(), names=names, column="validation_accuracy")
+    assert told["sentence"].startswith(found.sentence)
+    assert f"verdict  {found.sentence}" in process.stdout
+    assert told["known"] == found.known == (best["recommended"] == "True")
+
+    # curves.csv has a line for each epoch of each run; the last are those of results.csv.
+    curves = rows(tmp_path / "sweep", "curves.csv")
+    assert len(curves) == 20 * 2
+    last = {row["run"]: row["train_loss"] for row in curves if row["epoch"] == "2"}
+    for row in results:
+        assert float(last[row["run"]]) == pytest.approx(float(row["train_loss"]), rel=1e-5)
 
     # The best setting's best seed by validation is there as a run: the one that train makes.
-    chosen = [row for row in results if all(row[n] == best[n] for n in ("learning_rate", "hidden"))]
+    rate, hidden = float(best["learning_rate"]), best["hidden"]
+    chosen = [r for r in results if float(r["learning_rate"]) == rate and r["hidden"] == hidden]
     expected = max(chosen, key=lambda row: float(row["validation_accuracy"]))
     run = tmp_path / "sweep" / "best"
     summary = json.loads((run / "summary.json").read_text())
@@ -205,17 +230,17 @@ def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, q
     ("given", "message"),
     [
         (["--vary=colour=red"], "vary=colour=red: expected FIELD=VALUES with a field among"),
-        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: 'fast' is no number"),
+        (["--vary=learning_rate=1,fast"], "vary=learning_rate=1,fast: 'fast' is not a number"),
         (["--vary=learning_rate=-1"], "learning_rate=-1.0: must be"),
         (["--vary=batch_size=10,20000"], "batch_size=20000 is larger than train_size"),
         (["--vary=hidden=3", "--vary=hidden=4"], "hidden is varied twice"),
         (["--seeds=0"], "--seeds=0"),
-        (["--seeds=99999999999"], "99999999999 runs, and a sweep has at most 1000000"),
+        (["--seeds=99999999999"], "99999999999 runs; a sweep has at most 1000000"),
         (["--cpu_devices=100000"], "cpu_devices=100000: expected auto or a whole number"),
-        (["--chunk=big"], "chunk=big: expected auto or a whole number"),
+        (["--chunk=big"], "chunk=big: expected auto or an integer"),
         (["--cpu_devices=0"], "cpu_devices=0: expected auto or a whole number"),
         (["--resume"], "holds no sweep to resume"),
-        (["--shards=2"], "shards=2: a sweep gives every device runs of its own, shards=1"),
+        (["--shards=2"], "shards=2: a sweep gives every device runs of its own: type --shards=1"),
         (["--vary=shards=1,2"], "vary=shards=1,2: expected FIELD=VALUES with a field among"),
     ],
 )
@@ -230,67 +255,98 @@ def test_a_mistake_gives_one_line_before_anything_runs(
 def test_the_confidence_interval_is_students():
     # Student's own example: the extra hours of sleep of ten patients (Biometrika, 1908).
     hours = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-    described = summary.describe(hours)
+    described = describe(hours)
     assert described["mean"] == pytest.approx(2.33)
     assert described["std"] == pytest.approx(2.002, abs=1e-3)
     assert described["ci95"] == pytest.approx(2.262 * 2.002 / 10**0.5, abs=1e-3)
 
 
+def table(varied, accuracies, **figures):
+    """A sweep's runs: a setting a row of `accuracies`, a seed a column; values of varied fields."""
+    accuracies = np.asarray(accuracies, float)
+    settings, seeds = accuracies.shape
+    one = np.ones(accuracies.size)
+    columns = {"run": np.arange(one.size), "seed": np.tile(np.arange(seeds), settings)}
+    columns |= {name: np.repeat(values, seeds) for name, values in varied.items()}
+    columns |= {"validation_accuracy": accuracies.ravel(), "test_accuracy": accuracies.ravel()}
+    columns |= dict.fromkeys(("train_loss", "validation_loss", "test_loss", "seconds"), one)
+    columns["test_loss"] = one * accuracies.ravel()
+    columns |= {"test_errors": one, "patience": 0 * one, "epochs": one, "trained_epochs": one}
+    return columns | {name: np.repeat(values, seeds) for name, values in figures.items()}
+
+
+GOOD, NEAR, BAD = [0.9, 0.91, 0.92], [0.901, 0.906, 0.921], [0.5, 0.52, 0.51]
+
+
+def test_nothing_is_recommended_before_it_is_known_and_edges_are_named():
+    columns = table(
+        {"optimizer": ["sgd"] * 3 + ["adam"] * 3, "learning_rate": [1.0, 2, 3] * 2},
+        [BAD, GOOD, BAD, BAD, BAD, NEAR],
+    )
+    found = summary.find(columns, ["optimizer", "learning_rate"], ["optimizer"])
+    assert not found.verdict.known
+    assert not any(entry["recommended"] for entry in found.settings)
+    assert [entry["best"] for entry in found.settings] == [False, True, False, False, False, False]
+    assert found.sentence.startswith("nothing is known about sgd and adam: sgd is ahead by")
+    assert found.remarks[:2] == [
+        "each at its best: sgd with learning_rate=2, adam with learning_rate=3",
+        "adam's best learning_rate, 3, lies at the upper edge of its range (1 to 3): widen it",
+    ]
+    found = summary.find(columns, ["optimizer", "learning_rate"], ["optimizer", "learning_rate"])
+    assert sum(entry["beaten"] for entry in found.settings) == 4
+
+
+def test_a_setting_that_is_known_to_be_best_is_recommended():
+    columns = table({"optimizer": ["sgd", "adam"]}, [GOOD, BAD])
+    found = summary.find(columns, ["optimizer"], ["optimizer"])
+    assert found.sentence.startswith("sgd beats adam by 40.00 points")
+    assert [entry["recommended"] for entry in found.settings] == [True, False]
+    assert "recommended: best by validation" in "\n".join(summary.as_text(found, ["optimizer"]))
+
+
 def test_where_some_runs_have_no_validation_images_figures_show_the_test_split():
-    rows = [
-        {
-            "run": str(run),
-            "validation_size": size,
-            "validation_accuracy": validation,
-            "test_accuracy": "0.9",
-            "seconds": "1",
-        }
-        for run, (size, validation) in enumerate([("0", ""), ("0", ""), ("10", "0.8")])
-    ]
-    table = summary.summarise(rows, ["validation_size"])
-    drawn = figures.draw(rows, table, ["validation_size"])
-    assert set(drawn) == {"distribution.png", "against-validation_size.png"}
-    assert "90.00 +- 0.00 %" in summary.as_text(table, ["validation_size"])
+    columns = table({"validation_size": [0, 10]}, [GOOD, NEAR])
+    columns["validation_accuracy"][:3] = np.nan
+    found = summary.find(columns, ["validation_size"], ["validation_size"])
+    drawn = figures.draw(columns, found, ["validation_size"])
+    assert set(drawn) == {"distribution.png", "against-validation_size.png", "differences.png"}
+    assert "without validation images nothing is recommended" in found.sentence
+    assert not any(entry["best"] or entry["recommended"] for entry in found.settings)
 
 
-def test_a_setting_that_diverged_is_not_recommended_and_one_without_effect_is_named():
-    rows = [
-        {
-            "run": str(run),
-            "momentum": momentum,
-            "seed": "0",
-            "train_loss": loss,
-            "test_loss": "0.1",
-            "test_errors": "9",
-            "validation_accuracy": validation,
-            "test_accuracy": "0.9",
-            "seconds": "1",
-        }
-        for run, (momentum, loss, validation) in enumerate(
-            [("0.1", "0.3", "0.8"), ("0.5", "0.3", "0.8"), ("0.9", "nan", "0.9")]
-        )
-    ]
-    table = summary.summarise(rows, ["momentum"])
-    assert [entry["recommended"] for entry in table] == [True, True, False]
-    text = summary.as_text(table, ["momentum"])
-    assert "momentum=0.9  the loss of 1 is not finite" in text
-    lines = summary.without_difference(rows, ["momentum"])
-    assert lines == ["no difference between momentum=0.1, momentum=0.5"]
-    assert summary.tied(table, ["momentum"]) == ["momentum=0.1", "momentum=0.5"]
+def test_what_diverged_is_not_compared_and_what_has_no_effect_is_named():
+    columns = table(
+        {"momentum": [0.1, 0.5, 0.9]}, [GOOD, GOOD, NEAR], train_loss=[0.3, 0.3, np.nan]
+    )
+    found = summary.find(columns, ["momentum"], ["momentum"])
+    text = "\n".join(summary.as_text(found, ["momentum"]))
+    assert "momentum=0.9  the loss of 3 is not finite" in text
+    assert "no difference between momentum=0.1, momentum=0.5" in found.remarks
+    assert (
+        found.verdict.sentence
+        == "nothing is known: momentum=0.1 and momentum=0.5 gave the same figures"
+    )
+
+
+def test_what_halving_left_out_is_said():
+    columns = table({"momentum": [0.1, 0.5, 0.9]}, [GOOD, NEAR, GOOD], trained_epochs=[1, 3, 1])
+    found = summary.find(columns | {"epochs": 0 * columns["run"] + 3}, ["momentum"], ["momentum"])
+    assert "halving left out 2 of 3 settings: 2 after epoch 1" in found.remarks
+    assert [entry["best"] for entry in found.settings] == [False, False, False]
 
 
 def test_a_heat_map_holds_the_mean_of_every_pair():
-    table = [
+    settings = [
         {"a": a, "b": b, "validation_accuracy_mean": mean}
         for a, b, mean in [("1", "x", 0.5), ("1", "y", 0.6), ("2", "x", 0.7), ("2", "y", 0.8)]
     ]
-    axes, _ = figures.heat_map(table, ["a", "b"], "validation").axes
+    axes, _ = figures.heat_map(settings, ["a", "b"], "validation").axes
     written = [(text.get_position(), text.get_text()) for text in axes.texts]
     assert written == [((0, 0), "50.00"), ((1, 0), "60.00"), ((0, 1), "70.00"), ((1, 1), "80.00")]
 
 
 def test_curves_against_a_number_are_means_over_seeds():
-    table = [
+    settings = [
         {
             "rate": rate,
             "hidden": hidden,
@@ -298,18 +354,30 @@ def test_curves_against_a_number_are_means_over_seeds():
             "validation_accuracy_mean": mean,
             "validation_accuracy_std": 0.01,
         }
-        for rate, hidden, mean in [("1", "4", 0.5), ("0.01", "4", 0.6), ("1", "8", 0.7)]
+        for rate, hidden, mean in [(1.0, "4", 0.5), (0.01, "4", 0.6), (1.0, "8", 0.7)]
     ]
-    (axes,) = figures.against(table, "rate", ["rate", "hidden"], "validation").axes
+    (axes,) = figures.against(settings, "rate", ["rate", "hidden"], "validation").axes
     drawn = [container[0].get_xydata().tolist() for container in axes.containers]
     assert drawn == [[[0.01, 60.0], [1.0, 50.0]], [[1.0, 70.0]]]
     assert axes.get_xscale() == "log"
 
 
-def test_without_validation_no_setting_is_recommended():
-    row = {"validation_accuracy": "", "test_accuracy": "0.9", "seconds": "1"}
-    table = summary.summarise(
-        [{"run": "0", "seed": "0", **row}, {"run": "1", "seed": "1", **row}], []
-    )
-    assert table[0]["recommended"] is False
-    assert table[0]["n"] == 2
+def test_a_halved_sweep_is_finished_after_a_kill_between_rows(fork_module, tmp_path, quick):
+    flags = (*quick[:4], "--vary=learning_rate=0.001,0.1,1", "--seeds=2", "--cpu_devices=2")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    halved = (*flags, "--halving=2", "--gradient_norms", "--validation_curves")
+    process = fork_module("experiments.sweep", *halved, f"--workdir={whole}")
+    assert process.returncode == 0, process.stderr
+    assert "halving left out 1 of 3 settings: 1 after epoch 1" in process.stdout
+    shutil.copytree(whole, cut)
+    (cut / "summary.csv").unlink()
+    header, *lines = (cut / "results.csv").read_text().splitlines(keepends=True)
+    (cut / "results.csv").write_text("".join([header, lines[0], lines[-1]]))
+    process = fork_module("experiments.sweep", "--resume", f"--workdir={cut}")
+    assert process.returncode == 0, process.stderr
+    assert without_seconds(rows(cut)) == without_seconds(rows(whole))
+    key = lambda row: (int(row["run"]), int(row["epoch"]))  # noqa: E731
+    curves = [sorted(rows(run, "curves.csv"), key=key) for run in (cut, whole)]
+    assert curves[0] == curves[1]
+    assert [len(row["gradient_norms"].split()) for row in curves[0]] == [2] * len(curves[0])
+    assert all(row["validation_loss"] for row in curves[0])

@@ -1,0 +1,79 @@
+"""What a sweep writes and prints at its end."""
+
+import json
+
+import jax
+
+from digits_jax import results as tables
+from digits_jax.reports import drawing
+from digits_jax.runs import directories
+from digits_jax.runs.directories import RESULTS_FILE, SWEEP_SUMMARY_FILE, VERDICT_FILE
+from digits_jax.runs.files import write_atomically
+from experiments.cli import flags
+from experiments.cli.flags import FLAGS
+from experiments.sweeping import best, figures, record, summary
+from experiments.sweeping.plan import Plan
+from experiments.sweeping.summary import Found
+
+
+def compared(plan: Plan) -> list[str]:
+    """The varied fields whose values are compared: those that are not tuned, or all."""
+    names = plan.varied.names
+    return [name for name in names if name not in plan.varied.tuned] or list(names)
+
+
+def find(plan: Plan) -> Found:
+    """What the finished runs of a sweep say."""
+    assert plan.directory
+    columns = tables.table(tables.of_sweep(plan.directory))
+    return summary.find(columns, plan.varied.names, compared(plan))
+
+
+def write(plan: Plan, found: Found, seconds: float, chosen: int | None) -> None:
+    """Writes verdict, figures and, last, the summary; then prints what there is.
+
+    Args:
+        plan: the sweep, in a process that has its directory.
+        found: what it has found.
+        seconds: what its runs took, without compilation.
+        chosen: the run that was trained once more, if one was.
+    """
+    assert plan.directory
+    directory, varied = plan.directory, plan.varied.names
+    home = directories.home(directory)
+    told = json.dumps(summary.as_json(found, compared(plan), varied), indent=2) + "\n"
+    write_atomically(directory / VERDICT_FILE, told.encode())
+    count = len(plan.configs) - len(plan.ended)
+    lines = [_pace(count, seconds)] if count else []
+    lines += summary.as_text(found, varied)
+    pictures: dict[str, bytes] = {}
+    try:
+        drawing.require()
+    except ValueError as error:
+        lines.append(f"no figures: {error}")
+    else:
+        columns = tables.table(tables.of_sweep(directory))
+        pictures = figures.draw(columns, found, varied)
+    for name, png in pictures.items():
+        write_atomically(directory / name, png)
+    written = ", ".join([RESULTS_FILE, SWEEP_SUMMARY_FILE, VERDICT_FILE, *pictures])
+    lines.append(f"files  {home}: {written}")
+    if FLAGS.record:
+        lines.append(f"record {record.write(FLAGS.record, found, varied, pictures)}")
+    if chosen is not None:
+        again = f"run {chosen} once more, seed {plan.configs[chosen].seed}"
+        lines.append(f"best   {again}: {home / best.FOLDER}, its model also {best.MODEL_FILE}")
+    write_atomically(directory / SWEEP_SUMMARY_FILE, summary.as_csv(found.settings).encode())
+    directories.replace_earlier(home)
+    flags.say(*lines)
+
+
+def _pace(count: int, seconds: float) -> str:
+    device = jax.local_devices()[0]
+    line = (
+        f"{count:,} runs, {count / seconds:.3g} a second without compilation, on "
+        f"{jax.device_count()} devices ({device.device_kind})"
+    )
+    if memory := device.memory_stats():
+        line += f", {memory['peak_bytes_in_use'] / 2**30:.1f} GiB"
+    return line
