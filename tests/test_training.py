@@ -102,8 +102,8 @@ def test_gradient_norms_do_not_change_the_training(digits, settings):
     assert_same(metrics, same_metrics._replace(gradient_norms=None))
 
 
-@pytest.mark.parametrize(("batch_size", "used"), [(10, 40), (20, 40), (1, 40), (40, 40)])
-def test_an_epoch_takes_every_image_once(digits, batch_size, used):
+@pytest.mark.parametrize("batch_size", [1, 10, 40])
+def test_an_epoch_takes_every_image_once(digits, batch_size):
     # With learning rate 0 the mean over the batches is the mean over the whole split.
     config = dataclasses.replace(SMALL, learning_rate=0.0, batch_size=batch_size)
     training = make_training(config, (5, 7), 3)
@@ -112,7 +112,7 @@ def test_an_epoch_takes_every_image_once(digits, batch_size, used):
     whole = training.evaluate(state.params, digits)
     assert metrics.loss == pytest.approx(float(whole.loss), rel=1e-6)
     assert metrics.accuracy == pytest.approx(float(whole.accuracy), rel=1e-6)
-    assert state.step == used // batch_size
+    assert state.step == 40 // batch_size
 
 
 def test_an_order_holds_every_image_once_and_favours_none():
@@ -204,12 +204,6 @@ def test_the_last_parameters_are_judged_where_asked_for_whatever_the_average():
         config = dataclasses.replace(SMALL, average=0.9, judge=judge)
         state = make_training(config, (5, 7), 3).init(hyperparameters(config))
         assert (state.average is not None) == kept
-
-
-def test_the_same_seed_gives_the_same_bits(digits, training):
-    numbers = hyperparameters(SMALL)
-    run = jax.jit(training.run)
-    assert_same(run(numbers, digits, digits), run(numbers, digits, digits))
 
 
 def test_numbers_of_a_config_share_one_program(digits, training):
