@@ -55,6 +55,8 @@ def make_logits(
         # lax.map with a batch_size would map over single images: 1.8 times the time.
         images = jnp.asarray(images)
         count, *shape = images.shape
+        if not count:
+            raise ValueError("there are no images to score: validation_size=0 makes none")
         whole = count - count % EVALUATION_BATCH
         parts = []
         if whole:

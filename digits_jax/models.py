@@ -137,10 +137,10 @@ def stack(
         return params
 
     first_state = functools.partial(network.state, start)
-    return Model(network.layers, init, through(network), first_state, network.draws)
+    return Model(network.layers, init, through(network, image_shape), first_state, network.draws)
 
 
-def through(network: Layer) -> Forward:
+def through(network: Layer, image_shape: tuple[int, ...] | None = None) -> Forward:
     """The one way from images to logits: examples are columns within the network."""
 
     def forward(
@@ -151,6 +151,10 @@ def through(network: Layer) -> Forward:
     ) -> tuple[Float[Array, "batch classes"], Kept, State]:
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(f"images are {images.dtype}: expected floats, as of scale_pixels")
+        if image_shape not in (None, images.shape[1:]):
+            raise ValueError(
+                f"images are {images.shape[1:]} pixels, the network is for {image_shape}"
+            )
         a, kept, after = network.forward(params, state, images[None], key)
         return a.T, kept, after
 

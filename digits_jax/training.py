@@ -282,6 +282,11 @@ def make_training(
         hyperparameters: Hyperparameters, state: TrainState, dataset: Dataset
     ) -> tuple[TrainState, TrainMetrics]:
         check_labels(dataset.labels, num_classes)
+        count, *shape = dataset.images.shape
+        if tuple(shape) != image_shape:
+            raise ValueError(f"images are {tuple(shape)} pixels, the network is for {image_shape}")
+        if axis is None and count != config.train_size:
+            raise ValueError(f"{count} training images, and train_size={config.train_size}")
         dataset = jax.tree.map(jnp.asarray, dataset)  # NumPy's arrays take no traced index
         # The epoch folded in, no key split: a resumed run draws what an unbroken one draws.
         key = jax.random.fold_in(state.key, state.step // config.steps_per_epoch)
@@ -322,6 +327,8 @@ def make_training(
         hyperparameters: Hyperparameters, train: Dataset, validation: Dataset | None = None
     ) -> tuple[TrainState, tuple[TrainMetrics, Metrics | None]]:
         Scores = tuple[TrainMetrics, Metrics | None]
+        if validation is not None and not len(validation.labels):
+            validation = None
 
         def one_epoch(state: TrainState, _: None) -> tuple[TrainState, Scores]:
             state, metrics = epoch(hyperparameters, state, train)

@@ -136,7 +136,9 @@ def test_every_flag_that_a_document_shows_exists_and_takes_its_value(path, flags
     for script, words in commands(text):
         assert script in scripts
         flags = [word.removeprefix("--").partition("=") for word in words if word[:2] == "--"]
-        assert {name for name, *_ in flags} <= flags_of(script) | {"flagfile", "help"}, words
+        assert {name for name, *_ in flags} <= flags_of(script) | {"flagfile", "help", "data"}, (
+            words
+        )
         if "entries" in {name for name, *_ in flags}:
             continue  # trained with for real above
         values = absl_flags.FlagValues()
@@ -145,7 +147,7 @@ def test_every_flag_that_a_document_shows_exists_and_takes_its_value(path, flags
         cli_flags.config(values)
     known = set().union(*map(flags_of, scripts))
     for name in re.findall(r"`--(\w+)", text):
-        assert name in known | {"flagfile", "help"}, name
+        assert name in known | {"flagfile", "help", "data"}, name
 
 
 @EVERY_DOCUMENT

@@ -56,7 +56,9 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> TrainedModel:
-    """Reads a model that `save` wrote; checks its SHA-256, and that its parameters are finite.
+    """Reads a model that `save` wrote, or that of a run's folder.
+
+    Its SHA-256 is checked, and that its parameters are finite.
 
     Settings that its Config lacks, as the version that wrote it did not have them, are at default.
 
@@ -64,7 +66,9 @@ def load(path: str | os.PathLike[str]) -> TrainedModel:
         ValueError: in one line, where the file is damaged, of another format, or no model of ours.
         OSError: where it cannot be opened.
     """
-    content = Path(path).read_bytes()
+    path = Path(path)
+    path = path / "model.safetensors" if path.is_dir() else path
+    content = path.read_bytes()
     try:
         return _parse(*decode(content))
     except (KeyError, TypeError, ValueError) as error:

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
-from digits_jax import Config, Dataset, Splits, hyperparameters, make_training
+from digits_jax import Config, Dataset, Splits, data, hyperparameters, make_training
 
 
 @pytest.fixture
@@ -51,3 +52,60 @@ def test_a_run_takes_arrays_of_numpy_without_jit(training, train_set):
     again, _ = training.run(numbers, placed, placed)
     assert state.step == 12
     np.testing.assert_array_equal(state.params[-1].weights, again.params[-1].weights)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (8, 8), (35,)])
+def test_images_of_another_size_are_refused_wherever_they_come_in(training, train_set, shape):
+    numbers, count = hyperparameters(Config()), len(train_set.labels)
+    state = training.init(numbers)
+    images = jnp.zeros((count, *shape), jnp.uint8)
+    with pytest.raises((ValueError, TypeCheckError)):
+        training.model.apply(state.params, images / 255)
+    if len(shape) == 2:
+        other = Dataset(images, jnp.asarray(train_set.labels))
+        for use in (
+            lambda: training.epoch(numbers, state, other),
+            lambda: training.evaluate(state.params, other),
+        ):
+            with pytest.raises(ValueError, match=r"the network is for \(5, 7\)"):
+                use()
+
+
+def test_splits_have_one_size_and_a_whole_number_of_classes(train_set):
+    other = Dataset(train_set.images[:, :4], train_set.labels)
+    with pytest.raises(ValueError, match=r"training images are \(5, 7\) pixels, test images"):
+        Splits(train_set, train_set, other, num_classes=3)
+    for classes in (0, 3.0, None):
+        with pytest.raises(ValueError, match="expected a whole number above 0"):
+            Splits(train_set, train_set, train_set, num_classes=classes)
+
+
+def test_a_run_has_the_images_of_its_config_and_may_have_none_for_validation(training, train_set):
+    numbers = hyperparameters(Config())
+    few = Dataset(train_set.images[:50], train_set.labels[:50])
+    with pytest.raises(ValueError, match="50 training images, and train_size=60"):
+        training.run(numbers, few, None)
+    empty = Dataset(train_set.images[:0], train_set.labels[:0])
+    _, (_, validation) = training.run(numbers, train_set, empty)
+    assert validation is None
+    with pytest.raises(ValueError, match="no images to score"):
+        training.evaluate(training.init(numbers).params, empty)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train_size": 10.0}, "train_size=10.0: expected a whole number of at least 1"),
+        ({"train_size": None}, "train_size=None: expected a whole number"),
+        ({"train_size": 0}, "train_size=0: expected a whole number of at least 1"),
+        ({"validation_size": -1}, "validation_size=-1: expected a whole number of at least 0"),
+        ({"label_noise": 1.5}, "label_noise=1.5: expected a number of at least 0, at most 1"),
+        ({"image_size": 10**9}, "image_size=1000000000: expected .* at most 4096"),
+        ({"data_dir": ""}, "data_dir is empty"),
+        ({"dataset": "minst"}, "unknown dataset 'minst'"),
+        ({"dataset": ""}, "unknown dataset ''"),
+    ],
+)
+def test_load_refuses_arguments_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        data.load(**settings)

@@ -334,7 +334,7 @@ def test_data_that_have_changed_are_noticed(make_page, folder, shapes, tmp_path,
     changed = tmp_path / "shapes"
     shutil.copytree(shapes, changed)
     run = shutil.copytree(folder / "seed-0", tmp_path / "run")
-    labels = data.idx.read(shapes / "t10k-labels-idx1-ubyte.gz", 1)
+    labels = data.load(data_dir=shapes, train_size=45, validation_size=15).test.labels
     (changed / "t10k-labels-idx1-ubyte.gz").unlink()
     header = b"\x00\x00\x08\x01" + len(labels).to_bytes(4, "big")
     (changed / "t10k-labels-idx1-ubyte").write_bytes(header + bytes(len(labels)))
