@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Num, UInt8
 from digits_jax import data
 from digits_jax.data.dataset import Dataset, Splits
 from digits_jax.evaluation import scale_pixels
+from digits_jax.export.folding import for_page
 from digits_jax.export.source import Source
 from digits_jax.gradients import autodiff
 from digits_jax.losses import LOSSES
@@ -57,9 +58,11 @@ def make(
         counts: how many images a reader can pick, train on, and hold out.
 
     Raises:
-        ValueError: in one line, where networks are for different images, or the data not at hand.
+        ValueError: in one line, where the page cannot compute a network, networks are for
+            different images, or the data are not at hand.
         OSError: where a file of the data cannot be read.
     """
+    sources = [for_page(source) for source in sources]
     first = sources[0]
     for source in sources[1:]:
         if source.made_for != first.made_for:

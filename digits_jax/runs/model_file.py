@@ -43,6 +43,11 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
     Raises:
         OSError: where the file cannot be written; an earlier file of that name is then untouched.
     """
+    write_atomically(Path(path), to_bytes(model))
+
+
+def to_bytes(model: TrainedModel) -> bytes:
+    """What `save` writes."""
     tensors = jax.device_get(named(_layers(model.params)))
     metadata = {
         "format": FORMAT,
@@ -52,7 +57,7 @@ def save(path: str | os.PathLike[str], model: TrainedModel) -> None:
         "data": model.data,
         "shapes": {name: tensor.shape for name, tensor in tensors.items()},
     }
-    write_atomically(Path(path), encode(tensors, metadata))
+    return encode(tensors, metadata)
 
 
 def load(path: str | os.PathLike[str]) -> TrainedModel:

@@ -12,7 +12,7 @@ from digits_jax.losses import LOSSES
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
-@pytest.mark.parametrize("kind", ["classic", "tanh", "relu", "gelu", "silu"])
+@pytest.mark.parametrize("kind", ["classic", "tanh", "relu", "gelu", "silu", "modern", "sequence"])
 def test_classes_and_logits_of_the_test_split_are_those_of_jax(sources, splits, kind):
     source = sources[kind]
     session = onnxruntime.InferenceSession(onnx.serialise(source))
