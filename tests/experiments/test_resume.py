@@ -176,11 +176,19 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bytes(start, flags, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gradients", ["autodiff", "direct_feedback_alignment", "evolution"])
+@pytest.mark.parametrize(
+    ("gradients", "hidden"),
+    [
+        ("autodiff", "conv6/2,max2,20"),
+        ("direct_feedback_alignment", "conv6/2,max2,20"),
+        ("evolution", "conv6/2,max2,20"),
+        ("manual", "conv6/2,bn,dropout25,lstm6,last"),
+    ],
+)
 def test_a_killed_convolutional_run_distorts_and_averages_as_an_unbroken_one(
-    start, flags, tmp_path, gradients
+    start, flags, tmp_path, gradients, hidden
 ):
-    network = ("--hidden=conv6/2,max2,20", "--activation=relu", "--batch_size=30", "--epochs=100")
+    network = (f"--hidden={hidden}", "--activation=relu", "--batch_size=30", "--epochs=100")
     numbers = ("--average=0.99", "--rotate=10", "--elastic=0.5", "--thickness=0.3")
     numbers += ("--fade=0.9", "--optimizer=muon", "--learning_rate=0.01")
     numbers += ("--judge=best", "--patience=99", f"--gradients={gradients}")
