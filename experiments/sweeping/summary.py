@@ -54,7 +54,9 @@ def find(columns: Table, varied: Sequence[str], compared: Sequence[str], split: 
     settings = [_setting(dict(zip(varied, key, strict=True)), runs) for key, runs in groups.items()]
     best: dict[tuple[Any, ...], int] = {}
     for number, entry in enumerate(settings):
-        key, score = tuple(entry[name] for name in compared), f"{split}_accuracy_mean"
+        # The best values of what is tuned are chosen by validation images wherever there are any.
+        score = f"{'test' if unscored else 'validation'}_accuracy_mean"
+        key = tuple(entry[name] for name in compared)
         if entry["diverged"] or entry["cut"]:
             continue
         if key not in best or entry[score] > settings[best[key]][score]:
@@ -81,7 +83,7 @@ def find(columns: Table, varied: Sequence[str], compared: Sequence[str], split: 
         *_edges(settings, names, varied, compared),
     ]
     remarks += _without_effect(groups, varied)
-    return Found(settings, found, [*remarks, *_left_out(settings, split)], split)
+    return Found(settings, found, [*remarks, *_left_out(settings, bool(unscored))], split)
 
 
 def _setting(values: Setting, runs: Table) -> Setting:
@@ -163,14 +165,14 @@ def _without_effect(groups: Mapping[tuple[Any, ...], Table], varied: Sequence[st
     return [f"no difference between {', '.join(same)}" for same in alike.values() if same[1:]][:5]
 
 
-def _left_out(settings: Sequence[Setting], split: str) -> Iterator[str]:
+def _left_out(settings: Sequence[Setting], unscored: bool) -> Iterator[str]:
     cut = [entry["trained_epochs"] for entry in settings if entry["cut"]]
     if cut:
         told = ", ".join(f"{cut.count(epochs)} after epoch {epochs}" for epochs in sorted({*cut}))
         yield f"halving left out {len(cut)} of {len(settings)} settings: {told}"
     if diverged := sum(entry["diverged"] for entry in settings):
         yield f"settings are left out as the loss of {diverged} runs is not finite"
-    if split == "test" and len(settings) > 1:
+    if unscored and len(settings) > 1:
         yield "without validation images nothing is recommended"
 
 
