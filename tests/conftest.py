@@ -111,6 +111,8 @@ def train_run():
 FORKING = """
 import importlib, json, os, runpy, signal, sys, time
 import experiments
+from experiments.cli import progress
+progress.SECONDS = 3600.0  # however slow the machine is, no line of progress comes
 for line in sys.stdin:
     module, flags, folder = json.loads(line)
     importlib.import_module(module)
