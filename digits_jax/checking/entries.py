@@ -26,7 +26,8 @@ from digits_jax.checking.findings import (
     symbol,
     wrong_shape,
 )
-from digits_jax.checking.mistakes import Call, right_derivative
+from digits_jax.checking.mistakes import right_derivative
+from digits_jax.checking.transformations import Call
 from digits_jax.checking.witnesses import (
     agrees_with_differences,
     by_differences,
@@ -38,7 +39,7 @@ from digits_jax.losses import Loss
 
 # Input shapes by the axes that a layer takes; for each of them a batch size, and whether the input
 # has many equal elements.
-SHAPES: dict[int, list[Shape]] = {1: [(7,), (1,), (6,)], 3: [(2, 5, 7), (1, 4, 4), (3, 6, 5)]}
+SHAPES: dict[int, list[Shape]] = {1: [(7,), (1,), (6,)], 3: [(6, 3, 5), (1, 4, 4), (3, 6, 5)]}
 BATCHES = ((5, False), (1, False), (3, True))
 
 

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from digits_jax.checking.findings import QUICK, close, difference, leaves, side_by_side
-from digits_jax.checking.mistakes import FACTORS, LOSS_MISTAKES, MISTAKES, Call, Mistake
+from digits_jax.checking.mistakes import FACTORS, LOSS_MISTAKES, MISTAKES, Mistake
+from digits_jax.checking.transformations import Call
 from digits_jax.losses import Loss
 
 UNKNOWN = "no mistake known here explains it"
@@ -50,8 +51,7 @@ def factor(pairs: Sequence[tuple[Any, Any]], sizes: Sequence[tuple[int, int]]) -
 def explained(array: str, pairs: Sequence[Pair]) -> str:
     """The mistake that turns every right array into the one that was given, in words."""
     sizes = [(call.delta.shape[1], int(call.delta[0, 0].size)) for call, _, _ in pairs]
-    if scaled := factor([(yours, right) for _, yours, right in pairs], sizes):
-        return f"yours is {scaled}"
+    by_factor = factor([(yours, right) for _, yours, right in pairs], sizes)
     call, yours, right = pairs[0]
     kinds = {kind for mistake in MISTAKES.values() for kind in mistake.kinds}
     tried = [
@@ -63,13 +63,15 @@ def explained(array: str, pairs: Sequence[Pair]) -> str:
     ]
     exact = [mistake for mistake, given in tried if close(yours, given)]
     multiple = [mistake for mistake, given in tried if factor([(yours, given)], sizes[:1])]
-    for mistake in (*exact, *multiple):
+    for mistake in (*exact, *([] if by_factor else multiple)):
         every = [(theirs, _given(mistake, array, each)) for each, theirs, _ in pairs]
         if mistake in exact and all(close(*pair) for pair in every):
             return mistake.words
         found = factor(every, sizes)
-        if found and found != ZEROS:
+        if found and found != ZEROS and not by_factor:
             return f"two mistakes: {mistake.words}; and yours is {_of_this(found)}"
+    if by_factor:
+        return f"yours is {by_factor}"
     _, yours, right = max(pairs, key=lambda pair: difference(pair[1], pair[2]))
     return f"{UNKNOWN}. Largest differences: {side_by_side(yours, right)}"
 

@@ -13,43 +13,20 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from digits_jax.activations import ACTIVATIONS
-from digits_jax.layers import Layer, chain, convolution
+from digits_jax.checking import transformations as to
+from digits_jax.checking.transformations import CELLS, Call, Pulled
+from digits_jax.layers import Layer, chain
 from digits_jax.losses import LOSSES, Loss
 from digits_jax.models import Model
 
-Pulled = tuple[Any, Any]  # dC/dp and dC/da
-AFFINE = ("dense", "convolution")
-
-
-class Call(NamedTuple):
-    """A layer, what its forward was given, and delta: all that a pullback may depend on."""
-
-    layer: Layer
-    p: Any
-    state: Any
-    a: Any
-    key: Any
-    delta: Any
-
-    def output(self) -> Any:
-        """What the layer gives for its input."""
-        return self.layer.forward(self.p, self.state, self.a, self.key)[0]
-
-    def right(self) -> Pulled:
-        """dC/dp and dC/da by reverse mode of the layer's own forward."""
-
-        def forward(p: Any, a: Any) -> Any:
-            return self.layer.forward(p, self.state, a, self.key)[0]
-
-        back, to_input = jax.vjp(forward, self.p, self.a)[1](self.delta)
-        return back, to_input
+AFFINE = ("dense", "convolution", "depthwise")
 
 
 class Mistake(NamedTuple):
     """What was done wrong, in words; the layers that it is made in; and what it makes of a call.
 
     kinds: of the layers; empty: any layer.
-    arrays: what comes out wrong: "a" for dC/da, "p" for every parameter, or a field's name.
+    arrays: what comes out wrong: "a" for dC/da, "p" for every parameter, "all", or a field's name.
     pull: from a call to the wrong dC/dp and dC/da. It may fail for other kinds of layers.
     studied: whether `compare_gradients` trains with it.
     """
@@ -59,16 +36,6 @@ class Mistake(NamedTuple):
     arrays: str
     pull: Callable[[Call], Pulled]
     studied: bool = False
-
-
-def _scaled(factor: Callable[[Call], float]) -> Callable[[Call], Pulled]:
-    return lambda call: jax.tree.map(lambda x: factor(call) * x, call.right())
-
-
-def _places(call: Call) -> int:
-    """The number of places of one example, 1 for columns."""
-    count: int = call.delta[0, 0].size
-    return count
 
 
 # A factor between yours and the right one, in words, as a function of batch size and places.
@@ -92,189 +59,208 @@ FACTORS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-def _first_image(call: Call) -> Pulled:
-    return call._replace(delta=jnp.zeros_like(call.delta).at[:, 0].set(call.delta[:, 0])).right()
-
-
-def _last_image(call: Call) -> Pulled:
-    return call._replace(delta=jnp.zeros_like(call.delta).at[:, -1].set(call.delta[:, -1])).right()
-
-
-def _weights_not_transposed(call: Call) -> Pulled:
-    # The numbers row by row in the other order: a shape check finds nothing.
-    wrong = jax.tree.map(lambda x: x.T.reshape(x.shape) if x.ndim == 2 else x, call.p)
-    return call._replace(p=wrong).right()
-
-
-def _gradient_transposed(call: Call) -> Pulled:
-    grads, back = call.right()
-    return jax.tree.map(lambda x: x.T.reshape(x.shape), grads), back
-
-
-def _input_for_output(call: Call) -> Pulled:
-    """f' at a = f(z) instead of at z."""
-    return call._replace(a=call.output()).right()
-
-
-def _kernel_not_flipped(call: Call) -> Pulled:
-    weights = call.p.weights
-    places = weights.reshape(len(weights), -1, len(call.a))[:, ::-1]
-    return call._replace(p=call.p._replace(weights=places.reshape(weights.shape))).right()
-
-
-def _kernel_gradient_flipped(call: Call) -> Pulled:
-    grads, back = call.right()
-    places = grads.weights.reshape(len(call.delta), -1, len(call.a))[:, ::-1]
-    return grads._replace(weights=places.reshape(grads.weights.shape)), back
-
-
-def _channels_first(call: Call) -> Pulled:
-    grads, back = call.right()
-    places = grads.weights.reshape(len(call.delta), -1, len(call.a)).swapaxes(1, 2)
-    return grads._replace(weights=places.reshape(grads.weights.shape)), back
-
-
-def _without_stride(call: Call) -> Pulled:
-    dense = convolution(len(call.delta), dict(call.layer.numbers)["size"])
-    _, _, rows, columns = call.delta.shape
-    corner = jnp.zeros((len(call.delta), *call.a.shape[1:]), call.delta.dtype)
-    corner = corner.at[:, :, :rows, :columns].set(call.delta)
-    return call._replace(layer=dense, delta=corner).right()
-
-
-def _shifted(image: Any) -> Any:
-    return jnp.pad(image, ((0, 0), (0, 0), (1, 0), (1, 0)))[:, :, :-1, :-1]
-
-
-def _off_by_a_pixel(call: Call) -> Pulled:
-    grads, back = call.right()
-    return grads, _shifted(back)
-
-
-def _patches_off_by_a_pixel(call: Call) -> Pulled:
-    return call._replace(a=_shifted(call.a)).right()
-
-
-def _to_every_pixel(call: Call) -> Pulled:
-    size = call.a.shape[2] // call.delta.shape[2]
-    everywhere = call.delta.repeat(size, axis=2).repeat(size, axis=3)
-    _, _, rows, columns = everywhere.shape
-    return (), jnp.zeros_like(call.a).at[:, :, :rows, :columns].set(everywhere)
-
-
-def _ties_to_all(call: Call) -> Pulled:
-    right = call.right()[1]
-    return (), jnp.where(right != 0, _to_every_pixel(call)[1], 0)
-
-
-def _shared_by_all(call: Call) -> Pulled:
-    size = call.a.shape[2] // call.delta.shape[2]
-    return (), _to_every_pixel(call)[1] / size**2
-
-
-def _rows_first(call: Call) -> Pulled:
-    channels, batch, height, width = call.a.shape
-    return (), jnp.moveaxis(call.delta.T.reshape(batch, height, width, channels), 3, 0)
-
-
 ELEMENTWISE = tuple(ACTIVATIONS)
+WITHOUT_PARAMETERS = (
+    *ELEMENTWISE,
+    *("flatten", "max-pool", "average-pool", "mean", "last", "dropout"),
+)
+NORMS, RECURRENT = ("batch-norm", "layer-norm", "rms-norm"), tuple(CELLS)
 MISTAKES: dict[str, Mistake] = {
     "activation_derivative": Mistake(
         "BP2 forgets the factor f'(z)", ELEMENTWISE, "a", lambda c: ((), c.delta), studied=True
     ),
     "derivative_of_output": Mistake(
-        "BP2 takes f'(a) instead of f'(z)", ELEMENTWISE, "a", _input_for_output
+        "BP2 takes f'(a) instead of f'(z)", ELEMENTWISE, "a", to.input_for_output
     ),
     "function_for_derivative": Mistake(
         "BP2 takes f(z) instead of f'(z)", ELEMENTWISE, "a", lambda c: ((), c.delta * c.output())
     ),
     "transposed_weights": Mistake(
         "dC/da reads the weights as if stored [in, out]",
-        AFFINE,
+        ("dense", "convolution"),
         "a",
-        _weights_not_transposed,
+        to.weights_not_transposed,
         studied=True,
     ),
     "transposed_gradient": Mistake(
         "the numbers of dC/dW are those of its transpose, row by row",
-        AFFINE,
+        ("dense", "convolution"),
         "weights",
-        _gradient_transposed,
+        to.gradient_transposed,
     ),
     "bias_sum": Mistake(
         "takes the first image instead of the sum over the batch",
         AFFINE,
         "biases",
-        _first_image,
+        to.first_image,
         studied=True,
     ),
     "last_image": Mistake(
-        "takes the last image instead of the sum over the batch", AFFINE, "p", _last_image
+        "takes the last image instead of the sum over the batch", AFFINE, "p", to.last_image
     ),
     "off_by_one": Mistake(
         "gets no gradient: all zeros",
         AFFINE,
         "p",
-        _scaled(lambda c: 0.0),
+        to.scaled(lambda c: 0.0),
         studied=True,
     ),
     "kernel_not_flipped": Mistake(
         "dC/da of a convolution by kernels that are not flipped",
         ("convolution",),
         "a",
-        _kernel_not_flipped,
+        to.kernel_not_flipped,
         studied=True,
     ),
     "kernel_gradient_flipped": Mistake(
         "dC/dW of a convolution is flipped in both directions",
         ("convolution",),
         "weights",
-        _kernel_gradient_flipped,
+        to.kernel_gradient_flipped,
     ),
     "channels_first": Mistake(
         "dC/dW of a convolution counts channels before places: [out, (c, i, j)]",
         ("convolution",),
         "weights",
-        _channels_first,
+        to.channels_first,
     ),
     "stride": Mistake(
         "dC/da of a convolution forgets the stride",
         ("convolution",),
         "a",
-        _without_stride,
+        to.without_stride,
         studied=True,
     ),
     "padding": Mistake(
         "dC/da of a convolution is off by a pixel of padding",
         ("convolution",),
         "a",
-        _off_by_a_pixel,
+        to.off_by_a_pixel,
         studied=True,
     ),
     "patches": Mistake(
         "dC/dW of a convolution takes patches that are off by a pixel of padding",
         ("convolution",),
         "weights",
-        _patches_off_by_a_pixel,
+        to.patches_off_by_a_pixel,
     ),
     "pooling": Mistake(
         "a max-pool sends delta to every pixel, not to the greatest",
         ("max-pool",),
         "a",
-        _to_every_pixel,
+        to.to_every_pixel,
         studied=True,
     ),
     "ties": Mistake(
-        "ties are given all of delta each, instead of a share", ("max-pool",), "a", _ties_to_all
+        "ties are given all of delta each, instead of a share", ("max-pool",), "a", to.ties_to_all
     ),
     "pool_average": Mistake(
         "a max-pool shares delta among all pixels, as an average does",
         ("max-pool",),
         "a",
-        _shared_by_all,
+        to.shared_by_all,
+    ),
+    "average_not_divided": Mistake(
+        "an average sends all of delta to each pixel, not divided by size^2",
+        ("average-pool",),
+        "a",
+        to.to_every_pixel,
+        studied=True,
+    ),
+    "average_to_one": Mistake(
+        "an average sends delta to one pixel only", ("average-pool",), "a", to.to_one_pixel
+    ),
+    "mean_not_divided": Mistake(
+        "the mean over places sends all of delta to each, not divided by their number",
+        ("mean",),
+        "a",
+        to.of_places,
+    ),
+    "mean_to_first": Mistake(
+        "sends delta to the first place only", ("mean", "last"), "a", to.to_first_place
+    ),
+    "last_to_all": Mistake(
+        "sends delta to every place, not to the last", ("last",), "a", to.of_places
+    ),
+    "mean_share": Mistake(
+        "leaves out the mean's share: takes the mean for a constant",
+        ("batch-norm", "layer-norm"),
+        "a",
+        lambda c: to.normalised(c, jax.lax.stop_gradient, to.same),
+        studied=True,
+    ),
+    "variance_share": Mistake(
+        "leaves out the variance's share: takes the deviation for a constant",
+        NORMS,
+        "a",
+        lambda c: to.normalised(c, to.same, jax.lax.stop_gradient),
+        studied=True,
+    ),
+    "both_shares": Mistake(
+        "takes mean and deviation for constants",
+        ("batch-norm", "layer-norm"),
+        "a",
+        lambda c: to.normalised(c, jax.lax.stop_gradient, jax.lax.stop_gradient),
+    ),
+    "without_scale": Mistake(
+        "dC/da forgets the factor scale",
+        NORMS,
+        "a",
+        lambda c: c._replace(p=c.p._replace(scale=jnp.ones_like(c.p.scale))).right(),
+    ),
+    "input_for_normalised": Mistake(
+        "dC/dscale takes the input a instead of the normalised x",
+        NORMS,
+        "scale",
+        to.scale_of_input,
+    ),
+    "mask_anew": Mistake(
+        "draws the mask anew instead of keeping it",
+        ("dropout",),
+        "a",
+        lambda c: c._replace(key=jax.random.fold_in(c.key, 1)).right(),
+        studied=True,
+    ),
+    "no_mask": Mistake(
+        "sends all of delta back, without the mask", ("dropout",), "a", lambda c: ((), c.delta)
+    ),
+    "share_not_divided": Mistake(
+        "forgets to divide by the share that is kept, 1 - q",
+        ("dropout",),
+        "a",
+        lambda c: ((), c.right()[1] * (1 - dict(c.layer.numbers)["percent"] / 100)),
+    ),
+    "softmax_share": Mistake(
+        "the softmax's pullback leaves out its sum: w dw instead of w (dw - w . dw)",
+        ("attention",),
+        "all",
+        lambda c: to.attention(c, scaled=True, share=False),
+        studied=True,
+    ),
+    "no_square_root": Mistake(
+        "forgets the factor 1/sqrt(d) of the scores",
+        ("attention",),
+        "all",
+        lambda c: to.attention(c, scaled=False, share=True),
+    ),
+    "not_through_time": Mistake(
+        "nothing goes back from a step to the step before it",
+        RECURRENT,
+        "all",
+        lambda c: to.not_through_time(c, cut_all=True),
+        studied=True,
+    ),
+    "recurrent_share": Mistake(
+        "dh leaves out what comes by way of U h",
+        ("gru", "lstm"),
+        "all",
+        lambda c: to.not_through_time(c, cut_all=False),
+    ),
+    "last_step": Mistake(
+        "takes delta of the last step only, not of every step", RECURRENT, "all", to.last_step
     ),
     "rows_first": Mistake(
-        "pixels go back in another order: rows, columns, channels", ("flatten",), "a", _rows_first
+        "pixels go back in another order: rows, columns, channels", ("flatten",), "a", to.rows_first
     ),
 }
 
@@ -352,8 +338,8 @@ def planted_in(layer: Layer, mistake: Mistake) -> Layer:
         wrong, wrong_back = mistake.pull(Call(layer, p, state, a, key, delta))
         if mistake.arrays == "a":
             return grads, wrong_back
-        if mistake.arrays == "p":
-            return wrong, back
+        if mistake.arrays in ("p", "all"):
+            return wrong, back if mistake.arrays == "p" else wrong_back
         field = mistake.arrays
         return grads._replace(**{field: getattr(wrong, field)}), back
 
@@ -376,7 +362,7 @@ def planted(name: str, model: Model, loss: Loss) -> tuple[Model, Loss] | None:
         only_first = name != "off_by_one" or passed == 0
         if layer.kind in mistake.kinds and used and wide and only_first:
             layers[n] = planted_in(layer, mistake)
-        passed += layer.kind in AFFINE
+        passed += layer.kind not in WITHOUT_PARAMETERS
     if layers == list(model.layers):
         return None
     return with_layers(model, layers), loss

@@ -25,7 +25,8 @@ from digits_jax.checking.findings import (
     tolerance,
     wrong_shape,
 )
-from digits_jax.checking.mistakes import LOSS_MISTAKES, MISTAKES, Call
+from digits_jax.checking.mistakes import LOSS_MISTAKES, MISTAKES
+from digits_jax.checking.transformations import Call
 from digits_jax.gradients import ValueAndGrad, autodiff, first
 from digits_jax.layers import activation, scopes
 from digits_jax.losses import LOSSES, Loss

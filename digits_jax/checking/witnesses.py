@@ -9,7 +9,7 @@ import numpy as np
 
 from digits_jax.checking.explanations import computed
 from digits_jax.checking.findings import QUICK, leaves
-from digits_jax.checking.mistakes import Call
+from digits_jax.checking.transformations import Call
 from digits_jax.layers import Layer
 
 # Of central differences, along a direction; and their step.

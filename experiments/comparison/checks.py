@@ -13,19 +13,18 @@ from digits_jax.checking.mistakes import LOSS_MISTAKES, MISTAKES, STUDIED, plant
 from digits_jax.data import Splits
 from digits_jax.data.dataset import Dataset
 from digits_jax.evaluation import Metrics, make_evaluate
-from digits_jax.gradients import ValueAndGrad, make_mean_loss, manual
+from digits_jax.gradients import ValueAndGrad, autodiff, manual
 from digits_jax.models import Params
 from digits_jax.training import TrainState
+from experiments.comparison.exactness import difference
 from experiments.comparison.methods import precision, training_step
 from experiments.comparison.problem import Problem, batch_rows, make_problem
 
 NONE = "none"
 FAULTS = {NONE: "no mistake"} | {n: (LOSS_MISTAKES | MISTAKES)[n].words for n in STUDIED}
 CHECKS = ("gradient check", "loss curve", "test accuracy")
-# The gradient check: directions for each parameter array, images, and what it tolerates.
-DIRECTIONS, IMAGES = 10, 10
-DISPLACEMENT, H = 0.01, 1e-6
-TOLERANCE = 1e-5
+# The gradient check: what it tolerates, of the largest element of an array.
+AUTODIFF, TOLERANCE = "autodiff", 1e-9
 # The loss curve: the share of the loss at the start by which it has to fall.
 FALL = 0.1
 # Steps over which it is averaged, or half of those there are.
@@ -75,43 +74,19 @@ def mistaken(problem: Problem, faults: Iterable[str]) -> dict[str, ValueAndGrad]
 def gradient_check(
     problem: Problem, gradients: Mapping[str, ValueAndGrad]
 ) -> dict[str, dict[str, float]]:
-    """How far each gradient is from central differences, for each parameter array, in float64.
-
-    Both are taken along the same random directions v of unit length, in one array each: <g, v>
-    beside (C(theta + h v) - C(theta - h v)) / 2h. The disagreement is the median difference over
-    the root mean square of the greater; about 1e-8 for a right gradient, near 1 for a wrong one.
-
-    A relu has no derivative at its kink, where black pixels and zero biases put it at first: theta
-    is displaced, and a median, few images and a short h pass over those that cross it all the same.
-    """
-    generator = np.random.default_rng(problem.config.seed)
-    initial, structure = jax.tree.flatten(problem.params)
-    theta = [array + DISPLACEMENT * generator.normal(size=array.shape) for array in initial]
-    found: dict[str, dict[str, float]] = {name: {} for name in gradients}
+    """How far each gradient is from `jax.grad`, for each parameter array, in float64."""
+    every = {AUTODIFF: autodiff(problem.model, problem.loss), **gradients}
     with precision("float64"):
-        data = [array[:IMAGES] for array in problem.arguments("float64")[1:]]
-        mean_loss = jax.jit(make_mean_loss(problem.model, problem.loss))
-
-        def cost(position: int, change: Any) -> float:
-            changed = [*theta[:position], theta[position] + change, *theta[position + 1 :]]
-            return float(mean_loss(jax.tree.unflatten(structure, changed), *data)[0])
-
+        arguments = problem.arguments("float64")
         computed = {
-            name: jax.tree.leaves(jax.jit(gradient)(jax.tree.unflatten(structure, theta), *data)[1])
-            for name, gradient in gradients.items()
+            name: jax.tree.leaves(jax.jit(gradient)(*arguments)[1])
+            for name, gradient in every.items()
         }
-        for position, array in enumerate(problem.parameter_names()):
-            shape = DIRECTIONS, *theta[position].shape
-            directions = [v / np.linalg.norm(v) for v in generator.normal(size=shape)]
-            by_differences = np.array(
-                [(cost(position, H * v) - cost(position, -H * v)) / (2 * H) for v in directions]
-            )
-            for name, gradient in computed.items():
-                by_gradient = np.array([np.vdot(gradient[position], v) for v in directions])
-                sizes = np.sqrt(np.mean(np.square([by_gradient, by_differences]), axis=1))
-                far = np.median(np.abs(by_gradient - by_differences))
-                found[name][array] = float(far / max(*sizes, np.finfo(np.float64).tiny))
-    return found
+    right, names = computed.pop(AUTODIFF), problem.parameter_names()
+    return {
+        name: {n: difference(y, r)[1] for n, y, r in zip(names, yours, right, strict=True)}
+        for name, yours in computed.items()
+    }
 
 
 def _train(

@@ -17,6 +17,7 @@ from jax.extend.core import Literal
 
 import digits_jax
 from digits_jax import gradients
+from digits_jax.checking.findings import leaves
 from digits_jax.layers import scopes
 from experiments.comparison import programs
 from experiments.comparison.problem import Problem
@@ -139,7 +140,7 @@ def formula(key: Key, problem: Problem) -> str:
     known = EQUATIONS.get(key.layer.rstrip("0123456789"), ACTIVATION)
     if key.role == UNUSED:
         return "needed by no gradient: the compiler leaves it out"
-    text = ";  ".join(known[role] for role in key.role.split())
+    text = ";  ".join(known.get(role, f"{role} of {key.layer}") for role in key.role.split())
     functions = {FORWARD: problem.loss.function, "BP1": problem.loss.derivative}
     said = (key.layer == "loss" and functions[key.role].__doc__) or ""
     return f"{text}: {said.splitlines()[0]}" if said else text
@@ -155,9 +156,7 @@ def _explain(problem: Problem, value_and_grad: Callable[..., Any]) -> Method:
     whose: dict[int, set[tuple[str, str]]] = collections.defaultdict(set)
     names = scopes(problem.model.layers)
     grads = [
-        (name, field)
-        for name, p in zip(names, problem.params, strict=True)
-        for field in (p._fields if p else ())
+        (name, field) for name, p in zip(names, problem.params, strict=True) for field in leaves(p)
     ]
     labels = dict(zip(inputs, [*map(".".join, grads), "images", "labels"], strict=True))
     for output, leaf in zip(outputs, [("", "value")] * 2 + grads, strict=True):
@@ -207,9 +206,8 @@ def _key(scope: str, reach: set[tuple[str, str]], names: list[str]) -> Key:
         return Key(name, FORWARD)
     if name in (LAYOUT, "loss"):
         return Key("loss", "BP1")
-    roles = {
-        {"weights": "BP4", "biases": "BP3"}[f] if layer == name else "BP2" for layer, f in reach
-    }
+    own = {"weights": "BP4", "biases": "BP3"}
+    roles = {own.get(f, f"∂C/∂{f}") if layer == name else "BP2" for layer, f in reach}
     return Key(name, " ".join(sorted(roles)) or UNUSED)
 
 

@@ -142,7 +142,11 @@ def make(methods: dict[str, Method], problem: Problem) -> str:
     for key, text in titles.items():
         found = parts(methods, key)
         columns = [
-            element("div", listing(name, found[name]), folded(f"XLA, {way}", found[f"XLA, {way}"]))
+            element(
+                "div",
+                listing(name, found[name], result(methods, key) if way == "manual" else -1),
+                folded(f"XLA, {way}", found[f"XLA, {way}"]),
+            )
             for name, way in (("by hand", "manual"), ("jax.grad", "autodiff"))
         ]
         content = [equations(key, problem), element("div", *columns, style=BESIDE)]
@@ -165,10 +169,20 @@ def anchor(key: Key) -> str:
     return re.sub(r"\W+", "-", f"{key.layer}-{key.role}")
 
 
-def listing(name: str, lines: list[str]) -> Element:
-    """Lines of code under their name; the last, which gives the result, is marked."""
-    shown: list[str | Element] = ["".join(f"{line}\n" for line in lines[:-1])]
-    shown.append(element("mark", lines[-1] if lines else NONE, style=MARK if lines else ""))
+def result(methods: dict[str, Method], key: Key) -> int:
+    """Which of the expressions by hand gives the result of a row."""
+    manual = methods["manual"]
+    numbers = manual.of(key)
+    last = manual.sources[numbers[-1]] if numbers else None
+    every = written(manual, key)
+    return next((n for n, s in enumerate(every) if last and (s == last or last.within(s))), -1)
+
+
+def listing(name: str, lines: list[str], marked: int) -> Element:
+    """Lines of code under their name; the one that gives the result is marked."""
+    shown = [element("span", f"{line}\n") for line in lines or [NONE]]
+    shown[marked].tag = "mark" if lines else "span"
+    shown[marked].set("style", MARK if lines else "")
     return element("div", element("div", name, class_="quiet"), element("pre", *shown, style=CODE))
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from digits_jax.checking.findings import leaves
 from digits_jax.config import Config
 from digits_jax.data import Splits
 from digits_jax.data.dataset import Dataset
@@ -51,7 +52,7 @@ class Problem(NamedTuple):
     def parameter_names(self) -> list[str]:
         """A name for every parameter array, in the order of the leaves: weights 1, biases 1, ..."""
         layers = enumerate(filter(None, self.params), start=1)
-        return [f"{field} {number}" for number, layer in layers for field in layer._fields]
+        return [f"{name} {number}" for number, layer in layers for name in leaves(layer)]
 
 
 def make_problem(config: Config, splits: Splits) -> Problem:

@@ -231,9 +231,10 @@ def faults_section(tables: Tables) -> list[str]:
         return []
     return [
         f"`manual` with each mistake, trained with n={tables.verdicts[0].n} seeds. The gradient "
-        "check compares with central differences in float64 (caught: relative disagreement above "
-        f"{checks.TOLERANCE:.0e}); the loss curve is looked at alone (caught: falls by less than "
-        f"{checks.FALL:.0%}); accuracy needs the right gradient beside it (caught: every run worse "
+        "check compares with `jax.grad` in float64 (caught: a difference above "
+        f"{checks.TOLERANCE:.0e} of an array's largest element); the loss curve is looked at alone "
+        f"(caught: falls by less than {checks.FALL:.0%}); accuracy needs the right gradient beside "
+        "it (caught: every run worse "
         "than every right one).",
         table(["fault", "mistake", *checks.CHECKS], lines),
     ]
