@@ -94,6 +94,8 @@ def manual(model: Model, loss: Loss, bp1: OfLogits | None = None) -> ValueAndGra
     """
     if missing := underived(model.layers):
         raise ValueError(f"{missing} has no derivative written by hand")
+    if bp1 is None and not callable(loss.derivative):
+        raise ValueError("the loss has no derivative written by hand")
     network = chain(*model.layers)
     forward = through(network)
 

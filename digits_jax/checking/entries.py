@@ -185,7 +185,7 @@ def check_activation(f: Activation, name: str = "activation") -> Checked:
     return Checked(name, tuple(findings), found.notes)
 
 
-def check_loss(loss: Loss, name: str = "loss", classes: int = 4) -> Checked:
+def check_loss(loss: Loss, name: str = "loss", classes: int = 10) -> Checked:
     """Checks a loss's derivative beside `jax.grad`, on labels among which every class occurs.
 
     Args:
@@ -199,8 +199,8 @@ def check_loss(loss: Loss, name: str = "loss", classes: int = 4) -> Checked:
     about = name, "dC/dz", "BP1"
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
-        labels = jnp.arange(7) % classes
-        logits = jnp.asarray(rng.normal(size=(7, classes)))
+        labels = jnp.arange(classes + 3) % classes
+        logits = jnp.asarray(rng.normal(size=(classes + 3, classes)))
         try:
             yours = derivative(logits, labels)
         except Exception as raised:

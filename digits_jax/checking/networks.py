@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.activations import ACTIVATIONS
-from digits_jax.checking.explanations import UNKNOWN, explained
+from digits_jax.checking.explanations import UNKNOWN, explained, explained_loss
 from digits_jax.checking.findings import (
     EQUATIONS,
     NOTHING_YET,
@@ -144,18 +144,23 @@ def walk(model: Model, loss: Loss, params: Any, batch: Any, yours: Any) -> dict[
         wrong = mistake.derivative(loss, logits, labels) / n
         if not close(wrong, right):
             deltas.append((wrong.T, (mistake.words,)))
+    derivative: Any = loss.derivative
+    given = right if derivative is None else derivative(logits, labels) / n
+    if np.shape(given) == np.shape(right) and not any(close(given, d.T) for d, _ in deltas):
+        text = explained_loss(loss, logits, labels, n * given, n * right)
+        deltas.append((given.T, (f"BP1: {text}",)))
     said: dict[str, str] = {}
     for i in reversed(range(len(every))):
         call, name = every[i], scopes(model.layers)[i]
-        given = leaves(yours[i])
-        if given:
-            deltas = _consistent(call, given, deltas)
+        theirs = leaves(yours[i])
+        if theirs:
+            deltas = _consistent(call, theirs, deltas)
             delta, notes = deltas[0]
             corrected, _ = call._replace(delta=delta).right()
             for field, array in leaves(corrected).items():
                 texts = list(notes)
-                if not close(given[field], array):
-                    each = call._replace(delta=delta), given[field], array
+                if not close(theirs[field], array):
+                    each = call._replace(delta=delta), theirs[field], array
                     texts.append(f"{name}: {explained(field, [each])}")
                 said[f"{i}.{field}"] = "; and ".join(texts)
         if any(leaves(p) for p in yours[:i]):

@@ -23,6 +23,8 @@ def check_own_gradient(config: Config, splits: Splits) -> None:
     shapes = splits.image_shape, splits.num_classes
     problem = make_model(config, *shapes), LOSSES[config.loss], *shapes
     found = checking.check_gradient(GRADIENTS[config.gradients], *problem, config.gradients)
+    if not found.findings:
+        raise ValueError(f"gradients={config.gradients}: {'; '.join(found.notes)}")
     if found.wrong:
         first = str(found.wrong[0]).removeprefix("WRONG  ")
         raise ValueError(

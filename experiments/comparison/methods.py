@@ -29,7 +29,11 @@ def _derived(problem: Problem) -> str:
 def _dense(problem: Problem) -> str:
     """What the peers in NumPy lack: they know dense layers, four activations and two losses."""
     makers = {layers.dense, layers.flatten, *(ACTIVATIONS[name].function for name in PEERS_KNOW)}
-    unknown = {layer.kind for layer in problem.model.layers if layer.maker not in makers}
+    kinds = {"dense", "flatten", *PEERS_KNOW}  # a layer that was changed keeps its maker
+    every = problem.model.layers
+    unknown = {
+        layer.kind for layer in every if layer.maker not in makers or layer.kind not in kinds
+    }
     if problem.config.label_smoothing:
         unknown.add("label smoothing")
     if problem.config.loss not in ("quadratic", "cross_entropy"):
