@@ -36,6 +36,7 @@ __all__ = [
     "load_runs",
     "make_model",
     "make_training",
+    "predict",
     "recognise",
     "save_model",
     "sweep",
@@ -46,6 +47,7 @@ __all__ = [
 # From rooms that need more than a training does.
 LATER = {
     "load_runs": "digits_jax.results",
+    "predict": "digits_jax.predictions",
     "recognise": "digits_jax.recognition",
     "sweep": "digits_jax.results",
     "verdict": "digits_jax.statistics",
