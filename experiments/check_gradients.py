@@ -14,7 +14,9 @@ activation or a loss, or a gradient.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +153,15 @@ def main(files: list[str]) -> int:
             raise ValueError(f"page={target}: expected the name of a file in an existing folder")
         checks = chosen(files)
     found = []
-    with progress.shown("entry", len(checks), 0, quiet=False) as advance:
-        for name, check in checks:
-            found.append(check())
-            advance(1, name)
+    with (
+        progress.shown("entry", len(checks), 0, quiet=False) as advance,
+        ThreadPoolExecutor(os.cpu_count()) as pool,  # most of a check is compilation
+    ):
+        for checked in pool.map(lambda check: check[1](), checks):
+            found.append(checked)
+            advance(1, checked.name)
             if not FLAGS.json:
-                print("\n".join(lines(found[-1], short=len(checks) > 3)), flush=True)
+                print("\n".join(lines(checked, short=len(checks) > 3)), flush=True)
     if FLAGS.json:
         print(as_json(found))
     if target:
