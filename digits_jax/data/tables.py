@@ -47,7 +47,7 @@ def read_csv(path: Path) -> Arrays:
         return csv.read_csv(
             pa.OSFile(str(path)) if is_plain and separator != " " else pa.BufferReader(data),
             read_options=csv.ReadOptions(
-                column_names=names, skip_rows=int(has_header), block_size=4 << 20
+                column_names=names, skip_rows=int(has_header), block_size=1 << 20
             ),
             parse_options=csv.ParseOptions(delimiter=separator),
             convert_options=csv.ConvertOptions(
@@ -72,13 +72,13 @@ def read_csv(path: Path) -> Arrays:
         )
     if any(column.null_count for column in read.columns):
         raise ValueError("a field is empty: expected a number in each")
-    columns = [read[name].to_numpy() for name in pixels]
-    dtype = np.result_type(*(column.dtype for column in columns[1:-1]))
-    if any(column.min() < 0 or column.max() > 255 for column in (columns[0], columns[-1])):
+    dtype = np.dtype(read[pixels[1]].type.to_pandas_dtype())
+    ends_read = (read[name].to_numpy() for name in (pixels[0], pixels[-1]))
+    if any(end.min() < 0 or end.max() > 255 for end in ends_read):
         dtype = np.dtype(np.float32)
-    images = np.empty((len(columns), len(read)), dtype)
-    for row, column in zip(images, columns, strict=True):
-        row[:] = column
+    images = np.empty((len(pixels), len(read)), dtype)
+    for row, name in zip(images, pixels, strict=True):
+        row[:] = read[name].to_numpy()
     images = np.ascontiguousarray(images.T)
     if dtype == np.uint8 and images.max() <= 16:
         images = images.astype(np.int16)  # text does not say what its numbers could have been
@@ -165,7 +165,9 @@ def _pixels(content: Any, sample: bytes | None = None) -> np.ndarray:
     mode = PNG_MODES.get(content[24:29])
     if mode and sample and content[:33] == sample[:33] and content[end + 8 : end + 12] == b"IEND":
         height, width = (int.from_bytes(content[at : at + 4], "big") for at in (20, 16))
-        return np.asarray(Image.frombytes(mode, (width, height), content[41:end], "zip", mode, 0))
+        image = Image.frombytes(mode, (width, height), content[41:end], "zip", mode, 0)
+        shape = (height, width) if mode == "L" else (height, width, 3)
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
     with Image.open(io.BytesIO(content)) as image:
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"an image of {image.width} x {image.height} pixels")

@@ -179,7 +179,7 @@ def test_the_mistake_of_one_process_ends_all(start, flags, tmp_path):
     own = [[], ["--data_dir=/no/such"]]
     workdir = f"--workdir={tmp_path / 'run'}"
     _, said = fail(start(2, *flags, "--cpu_devices=1", workdir, own=own), seconds=30)
-    assert said.startswith("error: /no/such: no such folder\n")
+    assert said.startswith("error: /no/such: no such folder or file\n")
     assert not (tmp_path / "run").exists()
 
 
