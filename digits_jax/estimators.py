@@ -1,7 +1,8 @@
-"""Other ways to a gradient: what comes near it without sending the error back by equation BP2.
+"""Estimators of the gradient, which do not send the error back by equation BP2.
 
-Two send it back by random matrices, fixed by the run's key, and two look along random directions,
-anew in each step. All are linear in the loss: of a batch in parts, they are the mean of the parts.
+Two send it back by random matrices, which the key of the run fixes. Two look along random
+directions, which are drawn anew at each step. All are linear in the loss: the estimate for a batch
+is the mean of the estimates for its parts.
 """
 
 import functools
@@ -45,7 +46,7 @@ def feedback_alignment(model: Model, loss: Loss, key: Any, step: Any, count: int
 def with_feedback(
     model: Model, loss: Loss, feedback: Callable[[int, Parameters], Parameters]
 ) -> ValueAndGrad:
-    """As `feedback_alignment`, by what `feedback` gives for the parameters of the n-th layer."""
+    """`feedback_alignment` with `feedback(n, p)` in place of the parameters p of the n-th layer."""
 
     def pullback(n: int, layer: Any, p: Any, kept: Any, delta: Array) -> tuple[Any, Array]:
         grad, back = layer.pullback(p, kept, delta)
@@ -93,7 +94,7 @@ def forward_gradient(model: Model, loss: Loss, key: Any, step: Any, count: int) 
 
 
 def evolution(model: Model, loss: Loss, key: Any, step: Any, count: int) -> ValueAndGrad:
-    """The same by losses alone: g = (C(theta + s v) - C(theta - s v)) / 2s v, with s = `SIGMA`.
+    """By losses alone: g = (C(theta + s v) - C(theta - s v)) / 2s v, with s = `SIGMA`.
 
     Antithetic evolution strategies (Salimans, Ho, Chen, Sidor and Sutskever, Evolution strategies
     as a scalable alternative to reinforcement learning, 2017), which with v of plus and minus ones
@@ -153,7 +154,7 @@ def _along_directions(
     return value_and_grad
 
 
-# What `--gradients` takes beside the names in `gradients.GRADIENTS`.
+# The values of `--gradients` besides the names in `gradients.GRADIENTS`.
 ESTIMATORS: dict[str, Estimator] = {
     "feedback_alignment": feedback_alignment,
     "direct_feedback_alignment": direct_feedback_alignment,

@@ -19,9 +19,9 @@ NO_LABEL = -1
 
 
 class Metrics(NamedTuple):
-    """Of a whole split: mean loss, share of examples classified right, count of those wrong.
+    """Metrics of a whole split: mean loss, share of correct predictions, number of errors.
 
-    `confusion[i, j]` counts the examples of class i that were taken for class j.
+    `confusion[i, j]` counts the examples of class i that were predicted as class j.
     """
 
     loss: Float[Array, ""]
@@ -101,7 +101,7 @@ def make_evaluate(model: Model, loss: Loss, axis: str | None = None) -> Evaluate
 
 
 class ClassScores(NamedTuple):
-    """Of each class; NaN where it is undefined: no example taken for the class, or none of it."""
+    """One number for each class; NaN if no example was predicted as the class, or belongs to it."""
 
     precision: Float[np.ndarray, " classes"]
     recall: Float[np.ndarray, " classes"]

@@ -1,7 +1,7 @@
 """The loss of a batch and its gradient: by automatic differentiation, and by hand.
 
 `autodiff` and `manual` are for training. `forward_mode` and `finite_differences` need a pass for
-every parameter, and are here to be compared with.
+each parameter; they are here for comparison.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from digits_jax.layers import Layer, State, chain
 from digits_jax.losses import Loss
 from digits_jax.models import Model, Params, through
 
-# With the mean loss come the logits, so that nothing computes them twice; of a call that is given a
-# state, (logits, state after).
+# The mean loss, and the logits, so that nothing computes them twice. A call with a state gives
+# (logits, state after) in place of the logits.
 LossAndLogits = tuple[Float[Array, ""], Any]
 # Parameters, images and labels; for a network with state or random numbers, state and key as well.
 ValueAndGrad = Callable[..., tuple[LossAndLogits, Params]]
@@ -73,7 +73,7 @@ def autodiff(model: Model, loss: Loss) -> ValueAndGrad:
 
 
 def manual(model: Model, loss: Loss, bp1: OfLogits | None = None) -> ValueAndGrad:
-    """The same by hand, for any chain of layers: back-propagation.
+    """The mean loss and its gradient by hand, for any chain of layers: back-propagation.
 
     With C the mean loss of a batch, delta begins as the derivative of C with respect to the logits,
 
@@ -145,7 +145,7 @@ def averaged(value_and_grad: ValueAndGrad, axis: str) -> ValueAndGrad:
 
 
 def forward_mode(model: Model, loss: Loss, chunk: int = CHUNK) -> ValueAndGrad:
-    """The same by forward-mode automatic differentiation: dC/dtheta_i = J_C(theta) e_i for every i.
+    """The gradient by forward-mode differentiation: dC/dtheta_i = J_C(theta) e_i for every i.
 
     Exact, but as many passes as there are parameters: forward mode gives a derivative along one
     direction (Griewank and Walther, Evaluating Derivatives, 2008, chapter 3).
@@ -178,7 +178,7 @@ def forward_mode(model: Model, loss: Loss, chunk: int = CHUNK) -> ValueAndGrad:
 def finite_differences(
     model: Model, loss: Loss, chunk: int = CHUNK, step: float | None = None
 ) -> ValueAndGrad:
-    """The same by central differences: (C(theta + h e_i) - C(theta - h e_i)) / 2h for every i.
+    """The gradient by central differences: (C(theta + h e_i) - C(theta - h e_i)) / 2h for every i.
 
     Approximate: the error is about h^2 from the next terms of Taylor's series and epsilon / h from
     rounding, least near h = epsilon^(1/3) (Dennis and Schnabel, Numerical Methods for Unconstrained

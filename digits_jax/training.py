@@ -27,10 +27,9 @@ DISTORT, DROP = 2**32 - 1, 2**32 - 2
 
 
 class Best(NamedTuple):
-    """The epoch after which the validation images were scored best, so far.
+    """The epoch with the fewest validation errors so far, the first of equals.
 
-    That of the fewest errors, the first of equals; `params`, where they are to be judged, are what
-    was scored.
+    `params` are the parameters after that epoch, if the run is judged by them.
     """
 
     errors: Int32[Array, ""]
@@ -67,10 +66,10 @@ class TrainState(NamedTuple):
 
 
 class TrainMetrics(NamedTuple):
-    """Of a batch, before its update: mean loss, accuracy; and the update's learning rate.
+    """Mean loss and accuracy of a batch before its update, and the learning rate of the update.
 
-    `gradient_norms`, where asked for: of each layer that has parameters, before clipping.
-    Of an epoch: means over its batches; the learning rate of its last update.
+    `gradient_norms`, if asked for: one for each layer that has parameters, before clipping.
+    For an epoch: means over its batches, and the learning rate of its last update.
     """
 
     loss: Float[Array, ""]

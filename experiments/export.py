@@ -1,10 +1,14 @@
 """Exports a trained model: as one HTML page, as ONNX, or as StableHLO.
 
     html       draw a digit, look inside, learn step by step, train; opens from the disk, asks no
-               other host for anything; of two runs, both side by side
+               other host for anything; of two runs, both side by side. The page computes dense,
+               convolutional and max-pool layers; batch norm becomes part of the weights before it
     onnx       for onnxruntime and whatever else reads ONNX; needs the package onnx
     stablehlo  for any JAX, on cpu, cuda and tpu, without this library; JAX promises to read it for
                six months after it was written: keep model.safetensors, which is the archive
+
+Before a file is written, it is compared with the model. A network with a layer that the format
+cannot hold is refused, with the layer's name.
 
 usage: python -m experiments.export RUN [RUN] --format=html|onnx|stablehlo [--output=FILE]
 RUN is a folder that experiments.train has written, or a model.safetensors alone; instead of it,

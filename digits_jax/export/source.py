@@ -55,7 +55,7 @@ def read(path: Path) -> Source:
 
 
 def shipped(name: str) -> Path:
-    """Where the model of that name is that comes with the library.
+    """The path of the model of this name that comes with the library.
 
     Raises:
         ValueError: in one line, where there is none.
@@ -69,7 +69,7 @@ def shipped(name: str) -> Path:
 
 
 def class_names(source: Source) -> tuple[str, ...]:
-    """As its data set names them; numbers where its files are not at hand."""
+    """The names that the data set gives its classes; numbers if its files are not available."""
     settings = source.trained.config.data_settings
     try:
         names = (data.outline(**settings) or data.load(**settings)).class_names
