@@ -70,7 +70,7 @@ def test_the_two_commands_are_those_that_ci_runs():
 
 
 def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
-    example, _ = code_blocks(README, "python")
+    example, _, _ = code_blocks(README, "python")
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
@@ -80,7 +80,7 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_what_a_file_of_ones_own_puts_into_the_tables_is_trained_with(tmp_path):
-    _, example = code_blocks(README, "python")
+    _, _, example = code_blocks(README, "python")
     (tmp_path / "mine.py").write_text(example)
     (command,) = re.findall(r"`python (-m experiments.train --entries=mine\.py [^`]+)`", README)
     words = [*command.split(), "--epochs=2", f"--workdir={tmp_path / 'run'}"]

@@ -40,10 +40,15 @@ def since(what: str) -> Callable[[], str]:
 @contextlib.contextmanager
 def shown(unit: str, total: int, done: int, quiet: bool) -> Iterator[Callable[..., None]]:
     """Gives a function of how many more are done, and of what is told beside; on stderr."""
-    last = ""
+    last, began, before = "", time.monotonic(), done
 
     def line() -> str:
-        return f"{unit} {done:,} of {total:,}{last and ', '}{last}"
+        text = f"{unit} {done:,} of {total:,}{last and ', '}{last}"
+        seconds = time.monotonic() - began
+        if done == before:
+            return f"{text}, {seconds:.0f} s"
+        left = (total - done) * seconds / (done - before)
+        return f"{text}, {(done - before) / seconds:.3g} a second, {left:.0f} s left"
 
     with (
         tqdm(total=total, initial=done, unit=unit, disable=True if quiet else None) as bar,
@@ -53,7 +58,7 @@ def shown(unit: str, total: int, done: int, quiet: bool) -> Iterator[Callable[..
         def advance(count: int, told: str = "") -> None:
             nonlocal done, last
             done, last = done + count, told
-            bar.set_postfix_str(told, refresh=False)
+            bar.set_postfix_str(told, refresh=bool(told))
             bar.update(count)
 
         yield advance

@@ -1,5 +1,6 @@
 """How far a script is, where there is no terminal."""
 
+import re
 import time
 
 from experiments.cli import progress
@@ -21,11 +22,12 @@ def test_without_a_terminal_a_line_comes_now_and_then(capsys, monkeypatch):
     assert capsys.readouterr().err == ""  # not yet
     monkeypatch.setattr(progress, "SECONDS", 0.001)
     with progress.shown("epoch", 3000, 10, quiet=False) as advance:
-        assert set(lines(capsys, 3)) == {"epoch 10 of 3,000"}  # nothing advances
+        assert set(lines(capsys, 3)) == {"epoch 10 of 3,000, 0 s"}  # nothing advances
         advance(1, "validation 90.00%")
-        assert lines(capsys, 2)[-1] == "epoch 11 of 3,000, validation 90.00%"
+        told = r"epoch 11 of 3,000, validation 90.00%, \S+ a second, \d+ s left"
+        assert re.fullmatch(told, lines(capsys, 2)[-1])
         advance(8)
-        assert lines(capsys, 2)[-1] == "epoch 19 of 3,000"
+        assert re.fullmatch(r"epoch 19 of 3,000, \S+ a second, \d+ s left", lines(capsys, 2)[-1])
     capsys.readouterr()
     with progress.shown("run", 9, 0, quiet=True) as advance:
         advance(1)
