@@ -51,8 +51,8 @@ def main(runs: list[str]) -> None:
         content = write(sources)
         write_atomically(output, content)
     height, width = sources[0].trained.image_shape
-    print(f"{output}: bytes {len(content):,}")
-    print(usage.format(path=str(output), height=height, width=width))
+    flags.say(f"{output}: bytes {len(content):,}")
+    flags.say(*usage.format(path=str(output), height=height, width=width).splitlines())
 
 
 if __name__ == "__main__":

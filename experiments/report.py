@@ -11,7 +11,6 @@ RUN is a folder that experiments.train has written, finished or not, or experime
 """
 
 import shlex
-import sys
 from pathlib import Path
 
 import jax
@@ -116,10 +115,10 @@ def main(runs: list[str]) -> None:
         write_atomically(page, content)
         recorded = flags.FLAGS.record and record(flags.FLAGS.record, runs)
     for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{page}: runs {len(runs)}, figures {len(report.figures)}, bytes {len(content):,}")
+        flags.warn(warning)
+    flags.say(f"{page}: runs {len(runs)}, figures {len(report.figures)}, bytes {len(content):,}")
     if folder is not None:
-        print(f"{folder}: {len(report.figures)} PNG files")
+        flags.say(f"{folder}: {len(report.figures)} PNG files")
     if recorded:
         print(f"record {recorded}")
 

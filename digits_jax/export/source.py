@@ -14,6 +14,7 @@ from digits_jax.losses import LOSSES
 from digits_jax.models import Model, describe
 from digits_jax.runs import model_file, reading
 from digits_jax.runs.directories import MODEL_FILE, SUMMARY_FILE
+from digits_jax.runs.files import read_json
 from digits_jax.training import make_model
 
 
@@ -49,7 +50,7 @@ def read(path: Path) -> Source:
         what = f"not a finished run: {MODEL_FILE} is not there" if path.is_dir() else "no such run"
         raise ValueError(f"{path}: {what}")
     summary = file.parent / SUMMARY_FILE
-    measured = json.loads(summary.read_text("utf-8")) if path.is_dir() and summary.exists() else {}
+    measured = read_json(summary) if path.is_dir() and summary.exists() else {}
     name = reading.name_of(path) if path.is_dir() else path.stem
     return Source(name, file.read_bytes(), model_file.load(file), measured)
 
@@ -62,8 +63,9 @@ def shipped(name: str) -> Path:
     """
     folder = Path(__file__).parents[1] / "recognition" / "models"
     known = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    known = {stem: path for stem, path in known.items() if "." not in stem}
     if name not in known:
-        there = ", ".join(stem for stem in known if "." not in stem) or "none in this version"
+        there = ", ".join(known) or "none in this version"
         raise ValueError(f"model={name}: with the library come: {there}")
     return known[name]
 

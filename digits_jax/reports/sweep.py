@@ -32,17 +32,17 @@ def read(path: Path) -> tuple[list[str], Settings]:
         ValueError: in one line, where the file is damaged.
         OSError: where it cannot be read.
     """
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        header, *lines = [*csv.reader(file)] or [[]]
     groups: Settings = {}
     try:
+        with open(path, newline="", encoding="utf-8", errors="replace") as file:
+            header, *lines = [*csv.reader(file)] or [[]]
         varied = header[1 : header.index("seed")]
         for line in lines:
             row = dict(zip(header, line, strict=True))
             for name in ("test_accuracy", "validation_accuracy"):
                 float(row[name] or "nan")
             groups.setdefault(tuple(row[name] for name in varied), []).append(row)
-    except (KeyError, ValueError) as error:
+    except (csv.Error, KeyError, ValueError) as error:
         raise ValueError(f"{path}: damaged: {error}") from None
     return varied, groups
 

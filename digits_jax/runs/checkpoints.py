@@ -70,7 +70,7 @@ def restore(
             continue
         try:
             if version != FORMAT:
-                raise ValueError(f"format {version}, this version reads {FORMAT}")
+                raise ValueError(f"format {version!r}, this version reads {FORMAT}")
             notes += check_same(saved, identity)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None

@@ -13,6 +13,7 @@ import numpy as np
 import digits_jax
 from digits_jax.config import Config
 from digits_jax.data.dataset import Splits
+from digits_jax.names import shown
 from digits_jax.runs.directories import IDENTITY_FILE
 from digits_jax.runs.files import read_json, write_atomically
 from digits_jax.runs.tensor_file import sha256
@@ -52,9 +53,9 @@ def settings(config: Config) -> dict[str, Any]:
     return {name: value for name, value in vars(config).items() if name != "data_dir"}
 
 
-def epochs_may_grow(config: Config) -> bool:
-    """Whether the epochs made so far would be the same in a longer run."""
-    return config.schedule == "constant"
+def epochs_may_grow(settings: Any) -> bool:
+    """Whether the epochs made so far would be the same in a longer run: of a Config, or flags."""
+    return settings.schedule == "constant" and not settings.fade
 
 
 def versions() -> dict[str, str]:
@@ -136,13 +137,13 @@ def check_same(saved: dict[str, Any], here: dict[str, Any]) -> list[str]:
     default, here = json.loads(json.dumps((settings(Config()), here)))
     saved = default | saved
     for name in saved.keys() - default.keys() - here.keys():
-        raise ValueError(f"this version knows no setting {name}, which is {saved[name]} there")
+        told = f"this version knows no setting {name}, which is {saved[name]} there"
+        raise ValueError(shown(told))
     differ = [name for name in here if saved.get(name, here[name]) != here[name]]
     for name in differ:
         if name not in ROUNDING:
-            raise ValueError(
-                f"of another run: {name} is {saved[name]} there, and {here[name]} here"
-            )
+            told = f"of another run: {name} is {saved[name]} there, and {here[name]} here"
+            raise ValueError(shown(told))
     return [
         f"the run began with {name} {_short(saved[name], here[name])}, and goes on with "
         f"{_short(here[name], saved[name])}: the last bits may differ"

@@ -172,7 +172,8 @@ def read(directory: Path) -> Run:
     try:
         config = Config.from_dict(summary["config"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{directory / SUMMARY_FILE}: config: {error}") from None
+        told = " ".join(str(error).split())
+        raise ValueError(f"{directory / SUMMARY_FILE}: config: {told}") from None
     if model.config != config:
         raise ValueError(f"{directory}: {MODEL_FILE} and {SUMMARY_FILE} are of different runs")
     epochs = min(summary["epochs"], config.epochs) if config.patience else config.epochs

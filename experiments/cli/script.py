@@ -11,12 +11,16 @@ import re
 import signal
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
 
+import digits_jax
+import experiments
 from digits_jax.names import shown
 from experiments.cli import entries
 
@@ -55,7 +59,8 @@ class _OnStderr(messages.Handler):
 def user_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Turns exceptions that a user's input causes into one line on stderr and exit status 1.
 
-    Use `ValueError` only around code that checks what a user gave: elsewhere it is a bug of ours.
+    Use `ValueError` only around code that checks what a user gave. One that no `raise` of this
+    project has raised is a bug of ours all the same: it keeps its traceback.
     """
     try:
         yield
@@ -65,6 +70,8 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except kinds as error:
+        if isinstance(error, ValueError) and not _raised_here(error):
+            raise
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             error.filename = "standard output"
@@ -151,6 +158,14 @@ def _parse(argv: list[str]) -> list[str]:
 def _usage_error(message: str) -> NoReturn:
     print(f"error: {_one_line(message)} (--help lists all flags)", file=sys.stderr)
     sys.exit(2)
+
+
+def _raised_here(error: ValueError) -> bool:
+    """Whether a `raise` of this project has raised an error, or a text that is not UTF-8."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    folders = [str(Path(module.__file__ or "").parent) for module in (digits_jax, experiments)]
+    ours = last.filename.startswith(tuple(folders)) and (last.line or "raise").startswith("raise")
+    return ours or isinstance(error, UnicodeError)
 
 
 def _one_line(error: Exception | str) -> str:

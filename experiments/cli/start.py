@@ -189,9 +189,10 @@ def _take_over(
         contradiction = f"--{name}={_written(ours)} contradicts {there}"
         if name == "epochs" and grows and ours > theirs:
             if not grows(FLAGS):  # a Config would need entries, before there are devices
+                flag = "fade" if FLAGS.schedule == "constant" else "schedule"
                 raise ValueError(
-                    f"{contradiction}: its learning rate depends on epochs, as --schedule="
-                    f"{FLAGS.schedule} spans them all"
+                    f"{contradiction}: the epochs so far depend on their number, as --{flag}="
+                    f"{FLAGS[flag].value} spans them all"
                 )
         elif name not in (*script.kept, "data_dir", entries.NAME) and ours != theirs:  # both move
             raise ValueError(f"{contradiction} in {directories.home(folder)}")

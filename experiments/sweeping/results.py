@@ -43,7 +43,10 @@ def read_or_make(
     found: dict[int, dict[str, str]] = {}
     text = path.read_text("utf-8", "replace") if path.exists() else ""
     complete = text[: text.rfind("\n") + 1] or ",".join(columns) + "\n"
-    header, *lines = csv.reader(complete.splitlines())
+    try:
+        header, *lines = csv.reader(complete.split("\n")[:-1])
+    except csv.Error as error:
+        raise ValueError(f"{path}: damaged: {error}") from None
     if header != list(columns):
         raise ValueError(f"{path}: not of this sweep: its columns are not {','.join(columns)}")
     for number, cells in enumerate(lines, start=2):

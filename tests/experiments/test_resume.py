@@ -344,12 +344,13 @@ def test_a_run_goes_on_with_its_own_data_and_numerics_alone(
     assert (summary["numerics"], len(summary["data"])) == ("default", 64)
 
 
-def test_where_the_schedule_spans_all_epochs_they_may_not_grow(start, tmp_path):
-    (tmp_path / runs.FLAGS_FILE).write_text("--schedule=cosine\n--epochs=30\n--seed=0\n")
+@pytest.mark.parametrize("flag", ["--schedule=cosine", "--fade=0.5"])
+def test_where_a_setting_spans_all_epochs_they_may_not_grow(start, tmp_path, flag):
+    (tmp_path / runs.FLAGS_FILE).write_text(f"{flag}\n--epochs=30\n--seed=0\n")
     refused(
         start("--resume", f"--workdir={tmp_path}", "--epochs=60"),
-        "--epochs=60 contradicts --epochs=30 of the run: its learning rate depends on epochs, as "
-        "--schedule=cosine spans them all",
+        "--epochs=60 contradicts --epochs=30 of the run: the epochs so far depend on their number, "
+        f"as {flag} spans them all",
     )
 
 

@@ -208,7 +208,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FORMAT", "checkpoint 2")
     template = save_epochs(tmp_path, [1])
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="format checkpoint 2, this version reads checkpoint 1"):
+    with pytest.raises(ValueError, match="format 'checkpoint 2', this version reads checkpoint 1"):
         checkpoints.restore(tmp_path, IDENTITY, template)
 
 
