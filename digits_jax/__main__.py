@@ -7,8 +7,11 @@ digits.html where no FILE is given: draw digits, look inside the network, learn,
 """
 
 import argparse
+import hashlib
 import os
+import platform
 import sys
+import warnings
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +30,7 @@ def main(arguments: list[str]) -> int:
 
     from digits_jax import recognition
 
+    keep_compiled()
     try:
         reader = recognition.reader(given.model)
     except ValueError as error:
@@ -35,10 +39,39 @@ def main(arguments: list[str]) -> int:
     for seen in recognition.look(given.pictures, reader):
         if seen.error:
             status = 1
-            print(f"error: {' '.join(seen.error.split())}", file=sys.stderr)
+            print(f"error: {seen.error}", file=sys.stderr)
         else:
             print(f"{seen.name}\t{recognition.as_text(seen.digits)}", flush=True)
+        if seen.note:
+            print(seen.note, file=sys.stderr)
     return status
+
+
+def keep_compiled() -> None:
+    """Lets JAX keep its compiled programs in the user's cache: a second call compiles nothing.
+
+    JAX's own variables go before. Another processor may lack instructions, and gets a folder of
+    its own.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+        return
+    try:
+        with open("/proc/cpuinfo") as file:
+            known = next(line for line in file if line.startswith("flags"))
+    except (OSError, StopIteration):
+        known = f"{platform.machine()} {platform.processor()}"
+    digest = hashlib.sha256(known.encode()).hexdigest()[:12]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(home, "digits_jax", f"read-{jax.__version__}-{digest}")
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    for name, value in (
+        ("jax_compilation_cache_dir", folder),
+        ("jax_persistent_cache_min_compile_time_secs", 0.0),
+        ("jax_persistent_cache_min_entry_size_bytes", -1),
+    ):
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
 
 
 def write_page(file: str, *rest: str) -> int:

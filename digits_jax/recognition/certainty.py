@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from digits_jax.evaluation import dtype_of, scale_pixels
+from digits_jax.layers import Affine
 from digits_jax.losses import LOSSES
 from digits_jax.models import with_inputs
 from digits_jax.runs.model_file import TrainedModel
@@ -27,11 +28,16 @@ REFUSED = 0.002
 
 
 class Evidence(NamedTuple):
-    """What a network has to say about images; `hidden` is its last hidden layer, of length 1."""
+    """What a network has to say about images.
+
+    `hidden` is its last hidden layer, scaled to length 1; `other` is the probability that the image
+    is not a digit, 0 from a network that has not learned what else there is.
+    """
 
     logits: Float[np.ndarray, "n classes"]
     probabilities: Float[np.ndarray, "n classes"]
     hidden: Float[np.ndarray, "n features"]
+    other: Float[np.ndarray, " n"]
 
 
 # The means [classes, MEANS, features] of hidden layers.
@@ -41,7 +47,7 @@ Means = Float[np.ndarray, "classes means features"]
 class Reader(NamedTuple):
     """A network as the function of `make_evidence`, and what it takes to know when it is not sure.
 
-    An answer counts where its `similarity` to the `means` is at least `threshold`.
+    An answer counts if its `certainty` is at least `threshold`.
     """
 
     evidence: Callable[[UInt8[np.ndarray, "n height width"]], Evidence]
@@ -50,27 +56,36 @@ class Reader(NamedTuple):
 
 
 def make_evidence(
-    model: TrainedModel,
+    model: TrainedModel, other: Affine | None = None
 ) -> Callable[[UInt8[np.ndarray, "n height width"]], Evidence]:
-    """The function from images to what the network has to say about them."""
+    """The function from images to what the network has to say about them.
+
+    Args:
+        model: the network.
+        other: the row of its last layer, weights [1, fan-in] and bias [1], for what is no digit.
+    """
     evaluate = with_inputs(make_model(model.config, model.image_shape, model.num_classes))
     to_probabilities = LOSSES[model.config.loss].probabilities
     params = model.params
 
     @jax.jit
-    def batch_evidence(images: Array) -> tuple[Array, Array, Array]:
+    def batch_evidence(images: Array) -> tuple[Array, Array, Array, Array]:
         logits, inputs = evaluate(params, scale_pixels(images, dtype_of(params)))
         space = [a for a in inputs if a.ndim == 4][-1]
         flat = inputs[-1].T if space.shape[0] == 1 else averaged(space)
         hidden = flat / jnp.maximum(jnp.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
-        return logits, to_probabilities(logits), hidden
+        none = jnp.zeros(len(logits))
+        if other is not None:
+            outside = (other.weights @ inputs[-1] + other.biases[:, None])[0]
+            none = jax.nn.sigmoid(outside - jax.nn.logsumexp(logits, axis=1))
+        return logits, to_probabilities(logits), hidden, none
 
     def evidence(images: UInt8[np.ndarray, "n height width"]) -> Evidence:
         # Batches of one size are compiled once.
         padded = np.pad(images, ((0, -len(images) % BATCH), (0, 0), (0, 0)))
         batches = padded.reshape(-1, BATCH, *images.shape[1:])
         parts = [jax.device_get(batch_evidence(batch)) for batch in batches]
-        empty = [np.zeros((0, model.num_classes))] * 2 + [np.zeros((0, 1))]
+        empty = [np.zeros((0, model.num_classes))] * 2 + [np.zeros((0, 1)), np.zeros(0)]
         columns = zip(*parts, strict=True) if parts else [[e] for e in empty]
         return Evidence(*(np.concatenate(part)[: len(images)] for part in columns))
 
@@ -90,6 +105,11 @@ def similarity(evidence: Evidence, means: Means) -> Float[np.ndarray, " n"]:
     """The cosine between the hidden layer and the nearest mean of the class that is predicted."""
     nearest = np.einsum("nf,cmf->ncm", evidence.hidden, means).max(axis=2)
     return np.take_along_axis(nearest, evidence.logits.argmax(1)[:, None], 1)[:, 0]
+
+
+def certainty(evidence: Evidence, means: Means) -> Float[np.ndarray, " n"]:
+    """What decides about an answer: similarity, and that it is a digit at all."""
+    return np.asarray(similarity(evidence, means) * (1 - evidence.other))
 
 
 def class_means(

@@ -5,27 +5,32 @@ heuristic over-segmentation (LeCun, Bottou, Bengio and Haffner, Gradient-Based L
 Document Recognition, 1998, section V).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy import ndimage
 
+from digits_jax.recognition import cuts
 from digits_jax.recognition import ink as inks
 from digits_jax.recognition.frames import without_faint, without_frames
+from digits_jax.recognition.grid import without_grid
 from digits_jax.recognition.parts import EIGHT, Part, connected, distance, gaps, stroke_width, union
 
 # Thin strokes are looked at enlarged, and large pictures reduced to about this many pixels a side.
-THIN = 3.0
+THIN = 3.5
 LONGEST = 1000
-# Of noise, which has thousands of parts, the largest so many are looked at.
-MOST_PARTS = 500
-
-# Pieces are one digit where that gains so much likeness or, where they are narrower than two digits
-# beside each other, loses no more. Of 0, 0.05 and 0.1 the one with the fewest errors on pairs of
-# MNIST's training images.
+# Noise has thousands of parts: the largest so many are looked at, and no more pairs than so many.
+MOST_PARTS = 300
+MOST_PAIRS = 600
+MOST_DOUBTED = 30
+# Two pieces are one digit if that gains so much in the logarithm of likeness, or, where they are
+# narrower than two digits beside each other, loses no more.
 GAIN = 0.1
+# A part that looks less like a digit than this may be several that touch.
+DOUBTED = 0.8
 
 
 class Found(NamedTuple):
@@ -36,42 +41,61 @@ class Found(NamedTuple):
     ink: Float[np.ndarray, "h w"]
 
 
+class Mark(NamedTuple):
+    """A point "." or a dash "-", and its box."""
+
+    text: str
+    box: tuple[int, int, int, int]
+
+
 # How much each of several pieces of ink looks like a digit, the larger the more.
 Likeness = Callable[[Sequence[Float[np.ndarray, "_ _"]]], Float[np.ndarray, " n"]]
 
 
-def find(grey: Float[np.ndarray, "h w"], likeness: Likeness | None = None) -> list[Found]:
+def find(
+    contrast: Float[np.ndarray, "h w"], likeness: Likeness, scale: float = 1.0
+) -> tuple[list[Found], list[Float[np.ndarray, "_ _"]], list[Mark]]:
     """The digits of a picture, lines from top to bottom, each from left to right.
 
     Args:
-        grey: from 0, black, to 1, white; ink may be darker or lighter than what it is on.
-        likeness: decides whether neighbours are pieces of one digit; without it, they are not.
+        contrast: of ink with its paper, as `ink.ink` gives it.
+        likeness: decides which pieces are one digit, and where digits that touch are cut.
+        scale: the pixels of the picture for one of `contrast`, for the boxes.
+
+    Returns:
+        The digits, the ink of the parts before any was cut, and points and dashes.
     """
-    whole, grey = grey, inks.reduced(grey, LONGEST) if max(grey.shape) > LONGEST else grey
-    contrast = inks.ink(grey)
     width = stroke_width(contrast > inks.otsu(contrast))
-    scale = 2 if width < THIN and 4 * grey.size <= LONGEST**2 else 1
-    if scale > 1:
-        contrast = ndimage.zoom(contrast, scale, order=3, mode="nearest", grid_mode=True)
+    enlarged = 2 if width < THIN and 4 * contrast.size <= LONGEST**2 else 1
+    if enlarged > 1:
+        contrast = ndimage.zoom(contrast, enlarged, order=3, mode="nearest", grid_mode=True)
         contrast = np.clip(contrast, 0, 1)
-    mask = inks.strokes(contrast, width * scale)
+    mask = inks.strokes(contrast, width * enlarged)
+    mask = without_grid(mask)
     width = stroke_width(mask)
     parts = connected(mask, max(3.0, 0.4 * width**2))
     if len(parts) > MOST_PARTS:
         parts = sorted(parts, key=lambda p: p.mask.sum())[-MOST_PARTS:]
     parts = without_faint(parts, contrast, width)
     parts = without_frames(parts, mask.shape, width)
-    digits = joined(parts, width)
-    digits = [d for part in digits for d in split(part, width)]
     soft = inks.soft(contrast, width)
-    if likeness:
-        digits = rejoined(digits, soft, likeness)
-    digits = without_dots(digits, width)
-    return [
-        Found(_box(digit, whole.shape[1] / contrast.shape[1]), line, _cut(soft, digit))
-        for line, members in enumerate(in_lines(digits))
-        for digit in members
+    whole = joined(parts, width)
+    pieces, alike = by_likeness(whole, soft, width, likeness)
+    digits = without_dots(pieces, alike, width)
+    marks = [
+        Mark("-" if p.width >= 1.8 * p.height else ".", _box(p, scale / enlarged))
+        for p in pieces
+        if not any(p is d for d in digits) and (p.width >= 1.8 * p.height or p.size < 3 * width)
     ]
+    return (
+        [
+            Found(_box(digit, scale / enlarged), line, _cut(soft, digit))
+            for line, members in enumerate(in_lines(digits))
+            for digit in members
+        ],
+        [_cut(soft, part) for part in whole],
+        marks,
+    )
 
 
 def _box(digit: Part, scale: float) -> tuple[int, int, int, int]:
@@ -95,8 +119,7 @@ def joined(parts: list[Part], width: float) -> list[Part]:
     parts = list(parts)
     costs = {
         (i, j): cost
-        for i in range(len(parts))
-        for j in range(i)
+        for i, j in _facing(parts, max(1.2 * width, 0.2 * height))
         if (cost := join_cost(parts[i], parts[j], width, height)) is not None
     }
     alive = set(range(len(parts)))
@@ -112,6 +135,15 @@ def joined(parts: list[Part], width: float) -> list[Part]:
                 costs[new, k] = cost
         alive.add(new)
     return [parts[i] for i in sorted(alive)]
+
+
+def _facing(parts: Sequence[Part], reach: float) -> list[tuple[int, int]]:
+    """The pairs, later first, whose boxes are no farther apart than `reach`."""
+    top, left, bottom, right = np.array([(p.top, p.left, p.bottom, p.right) for p in parts]).T
+    gap_y = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)
+    gap_x = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
+    i, j = np.nonzero(np.tril(np.maximum(gap_y, gap_x) <= reach, -1))
+    return list(zip(i.tolist(), j.tolist(), strict=True))
 
 
 def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
@@ -145,39 +177,54 @@ def join_cost(a: Part, b: Part, width: float, height: float) -> float | None:
     return gap if beside > 0.5 or (close and beside > 0.2) else None
 
 
-def split(part: Part, width: float) -> list[Part]:
-    """Cuts what is clearly wider than high where a path down it meets one stroke only."""
-    h, w = part.mask.shape
-    margin = max(3, round(2.5 * width))
-    if upright_width(part.mask) < 1.25 * h or w < 2 * margin + 3:
-        return [part]
-    column = cheapest_path(part.mask, margin)
-    side = np.arange(w)[None] < column[:, None]
-    crossed = part.mask[np.arange(h), column].sum()
-    halves = [
-        max(connected(part.mask & half, 1.0, part.top, part.left), key=lambda p: p.mask.sum())
-        for half in (side, ~side)
-    ]
-    digits = all(p.height >= 0.3 * h and p.size >= 4 * width and p.width >= width for p in halves)
-    if crossed > 1.6 * width or not digits:
-        return [part]
-    return [d for half in halves for d in split(half, width)]
+def by_likeness(
+    digits: list[Part], soft: Float[np.ndarray, "h w"], width: float, likeness: Likeness
+) -> tuple[list[Part], list[float]]:
+    """Joins neighbours and cuts parts where that looks more like digits; gives their likeness too.
 
+    Each round reads only pieces that no earlier round has read, all at once.
+    """
 
-def rejoined(digits: list[Part], soft: Float[np.ndarray, "h w"], likeness: Likeness) -> list[Part]:
-    """Joins neighbours that look more like a digit together than apart, the surest first."""
-    while pairs := [
-        (i, j) for i in range(len(digits)) for j in range(i) if near(digits[i], digits[j])
-    ]:
+    def read(pieces: Sequence[Part]) -> list[float]:
+        return likeness([_cut(soft, p) for p in pieces]).tolist() if pieces else []
+
+    alike = read(digits)
+    unions: dict[tuple[int, int], tuple[Part, float]] = {}
+    alive = list(range(len(digits)))
+    new = alive
+    while new:
+        pairs = [(i, j) for i in new for j in alive if (i not in new or j < i)]
+        pairs = [(i, j) for i, j in pairs if near(digits[i], digits[j])][:MOST_PAIRS]
         wholes = [union([digits[i], digits[j]]) for i, j in pairs]
-        alike = likeness([_cut(soft, d) for d in digits + wholes])
-        least = [-GAIN if w.width < 0.85 * w.height else GAIN for w in wholes]
-        gain = alike[len(digits) :] - alike[np.array(pairs)].mean(1) - least
-        best = int(gain.argmax())
-        if gain[best] <= 0:
-            break
-        digits = [d for i, d in enumerate(digits) if i not in pairs[best]] + [wholes[best]]
-    return digits
+        unions |= dict(zip(pairs, zip(wholes, read(wholes), strict=True), strict=True))
+        new = []
+        while gains := {pair: _gain(*unions[pair], *(alike[k] for k in pair)) for pair in unions}:
+            best = max(gains, key=gains.__getitem__)
+            if gains[best] <= 0:
+                break
+            whole, value = unions[best]
+            unions = {pair: u for pair, u in unions.items() if not set(best) & set(pair)}
+            alive = [k for k in alive if k not in best] + [len(digits)]
+            new.append(len(digits))
+            digits, alike = [*digits, whole], [*alike, value]
+    doubted = [k for k in alive if alike[k] < DOUBTED]
+    # Where most parts are no digits, they are letters or upside down, and not digits that touch.
+    if len(alive) > 10 and sum(alike[k] < 0.5 for k in alive) > len(alive) / 2:
+        doubted = []
+    found = {k: cuts.segments(digits[k], width) for k in doubted[:MOST_DOUBTED]}
+    values = iter(read([piece for f in found.values() for piece in f.pieces]))
+    kept: list[tuple[Part, float]] = []
+    for k in alive:
+        pieces = [*itertools.islice(values, len(found[k].pieces))] if k in found else []
+        kept += (pieces and cuts.best(found[k], pieces, alike[k], width)) or [(digits[k], alike[k])]
+    return [part for part, _ in kept], [value for _, value in kept]
+
+
+def _gain(whole: Part, together: float, one: float, other: float) -> float:
+    """What two parts gain in the logarithm of likeness by being one."""
+    least = -GAIN if whole.width < 0.85 * whole.height else GAIN
+    apart = np.log(np.array([one, other]) + 1e-6).mean()
+    return float(np.log(together + 1e-6) - apart - least)
 
 
 def near(a: Part, b: Part) -> bool:
@@ -193,42 +240,17 @@ def near(a: Part, b: Part) -> bool:
     )
 
 
-def upright_width(mask: Bool[np.ndarray, "h w"]) -> float:
-    """The width that is left when a slant is taken out: of x without its regression on y."""
-    y, x = np.nonzero(mask)
-    dy, dx = y - y.mean(), x - x.mean()
-    upright = dx - dy * (dx @ dy) / max(dy @ dy, 1)
-    return float(np.ptp(upright)) + 1
-
-
-def cheapest_path(mask: Bool[np.ndarray, "h w"], margin: int) -> Int[np.ndarray, " h"]:
-    """The column in each row of a path from top to bottom that meets the least ink."""
-    h, w = mask.shape
-    cost = np.where(mask, 1.0, 1e-3)
-    cost[:, :margin] = cost[:, w - margin :] = np.inf
-    total = cost.copy()
-    for y in range(1, h):
-        above = np.pad(total[y - 1], 1, constant_values=np.inf)
-        total[y] += np.minimum(above[1:-1], np.minimum(above[:-2], above[2:]) + 1e-2)
-    column = np.zeros(h, int)
-    column[-1] = total[-1].argmin()
-    for y in range(h - 1, 0, -1):
-        x = column[y]
-        column[y - 1] = x - 1 + (total[y - 1, x - 1 : x + 2] + [1e-2, 0, 1e-2]).argmin()
-    return column
-
-
-def without_dots(digits: list[Part], width: float) -> list[Part]:
-    """Leaves out points, commas and dashes: what is small beside the others and not open."""
+def without_dots(digits: list[Part], alike: list[float], width: float) -> list[Part]:
+    """Leaves out points, commas and dashes: what is small beside the others and no clear digit."""
     heights = [d.height for d in digits if d.size > 2.5 * width]
     if not heights:
         return digits if len(digits) == 1 else []
     height = np.median(heights)
     return [
         d
-        for d in digits
+        for d, likely in zip(digits, alike, strict=True)
         if d.height >= 0.5 * height
-        or (d.height >= 0.25 * height and min(d.mask.shape) >= 2.2 * width and d.mask.mean() < 0.7)
+        or (d.height >= 0.25 * height and d.width >= 0.4 * d.height and likely > DOUBTED)
     ]
 
 

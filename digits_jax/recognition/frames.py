@@ -10,6 +10,8 @@ from digits_jax.recognition.parts import EIGHT, Part, connected, stroke_width
 
 # Slopes of lines that are tried: up to 7 degrees.
 SLOPES = np.arange(-4, 5) * 0.03
+# A digit in a ring is at least this high, of the hole; a dash or a tail in a zero is lower.
+IN_RING = 0.48
 
 
 def without_frames(parts: list[Part], shape: tuple[int, int], width: float) -> list[Part]:
@@ -67,10 +69,14 @@ def text_height(parts: Sequence[Part], shape: tuple[int, int], width: float) -> 
 
 
 def without_rings(parts: list[Part], width: float) -> list[Part]:
-    """Replaces closed curves that have others inside by what is inside and touches them."""
-    kept = []
+    """Replaces rings around digits by the digits and what touches them inside.
+
+    What is smaller than a digit in a loop, such as a dash in a zero, is loose ink and left out.
+    """
+    kept, loose = [], []
     for a in parts:
-        inside = _inside(a, [b for b in parts if encloses(a, b) and b.size > 2.5 * width])
+        inside, small = _inside(a, [b for b in parts if encloses(a, b)])
+        inside = [b for b in inside if b.size > 2.5 * width]
         if inside and not _is_table(a, inside, width):
             depth = round(1.4 * stroke_width(a.mask)) + 1
             filled = ndimage.binary_fill_holes(a.mask)
@@ -79,23 +85,26 @@ def without_rings(parts: list[Part], width: float) -> list[Part]:
             kept += [b for b in connected(inner, 1.0, a.top, a.left) if b.height > least]
         else:
             kept.append(a)
-    return kept
+            if not inside:
+                loose += [id(b) for b in small]
+    return [a for a in kept if id(a) not in loose]
 
 
-def _inside(a: Part, parts: Sequence[Part]) -> list[Part]:
-    """Those of `parts` that lie in a hole of `a` which is not far higher than they."""
+def _inside(a: Part, parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
+    """Those of `parts` that lie in a hole of `a`: as large as a digit in a ring, and smaller."""
     if not parts:
-        return []
+        return [], []
     labels, _ = ndimage.label(ndimage.binary_fill_holes(a.mask) & ~a.mask)
     holes = ndimage.find_objects(labels)
-    inside = []
+    inside: list[Part] = []
+    small: list[Part] = []
     for b in parts:
         box = labels[b.top - a.top : b.bottom - a.top, b.left - a.left : b.right - a.left]
         hole = np.bincount(box[b.mask]).argmax()
         if hole:
             rows = holes[hole - 1][0]
-            inside += [b] if b.height >= 0.25 * (rows.stop - rows.start) else []
-    return inside
+            (inside if b.height >= IN_RING * (rows.stop - rows.start) else small).append(b)
+    return inside, small
 
 
 def _is_table(a: Part, inside: Sequence[Part], width: float) -> bool:
@@ -138,6 +147,8 @@ def without_lines(parts: list[Part], shape: tuple[int, int], width: float) -> li
         else:
             kept.append(a)
     near = ndimage.binary_dilation(removed, EIGHT, iterations=max(2, round(1.2 * width)))
+    # Where digits touch the lines of a grid, only what is left of it has the height of text.
+    height = min(height, text_height([*kept, *cut], shape, width))
     kept += [a for a in cut if a.size >= 0.5 * height]
     return [a for a in kept if not (is_stick(a, width) and _ends(a, near) == 2)]
 
@@ -162,7 +173,7 @@ def _bridged(
 ) -> Bool[np.ndarray, "h w"]:
     """The pixels of a line, about level, with a stroke right above and right below them."""
     h, w = rest.shape
-    above, below = (a.T for a in _around(~lines.T))
+    above, below = (a.T for a in around(~lines.T))
     column = np.arange(w)[None]
     across = lines & (above >= 0) & (below < h) & (below - above < 4 * width)
     over = across & rest[np.clip(above, 0, h - 1), column]
@@ -229,7 +240,7 @@ def _long_runs(
     gap = 2 * round(width / 2) + 1
     thick = np.pad(ndimage.binary_dilation(mask, np.ones((3, 1))), ((0, 0), (gap, gap)))
     closed = ndimage.binary_closing(thick, np.ones((1, gap)))
-    before, after = _around(~closed)
+    before, after = around(~closed)
     return np.asarray(mask & (closed & (after - before > 0.95 * length))[:, gap:-gap])
 
 
@@ -237,7 +248,7 @@ def _between_lines(
     mask: Bool[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"], length: float, width: float
 ) -> Bool[np.ndarray, "h w"]:
     """The pixels in rows between two lines, `length` or more apart, of which most are ink."""
-    before, after = _around(lines)
+    before, after = around(lines)
     apart = after - before - 1
     inked = np.cumsum(ndimage.binary_dilation(mask, np.ones((3, 1))), axis=1)
     first, last = np.maximum(before, 0), np.minimum(after, mask.shape[1]) - 1
@@ -248,7 +259,7 @@ def _between_lines(
     return np.asarray(found & ~thick)
 
 
-def _around(marks: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], ...]:
+def around(marks: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], ...]:
     """The columns of the nearest marks to the left and to the right; -1 and `w` without one."""
     column = np.arange(marks.shape[1])[None]
     before = np.maximum.accumulate(np.where(marks, column, -1), axis=1)

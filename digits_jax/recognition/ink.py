@@ -1,7 +1,7 @@
 """Ink and paper: evens out the light, and tells strokes from what they are written on."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Shaped
 from scipy import ndimage
 
 from digits_jax.recognition.parts import stroke_width
@@ -10,17 +10,23 @@ from digits_jax.recognition.parts import stroke_width
 PAPER_GRID = 64
 # Below this contrast with the paper nothing is ink.
 LEAST_CONTRAST = 0.06
+# Pixels: wider gaps are not closed, as the time for it grows with their square.
+WIDEST_GAP = 16.0
 # From this standard deviation between neighbouring pixels on, paper is grained or halftone.
 GRAIN = 0.015
 
 
-def ink(grey: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+def ink(grey: Float[np.ndarray, "h w"], dark: bool | None = None) -> Float[np.ndarray, "h w"]:
     """How dark each pixel is against its paper: 0 for paper, 1 for black ink on white.
 
-    Light ink on something dark is turned around first. The paper is looked for twice: over much of
-    the picture, which tells how wide strokes are, and between strokes.
+    Light ink on something dark is inverted first. The paper is estimated twice: over much of the
+    picture, which tells how wide strokes are, and between strokes.
+
+    Args:
+        grey: levels from 0 to 1.
+        dark: whether ink is darker than paper; `None`: as `is_dark_on_light` says.
     """
-    grey = grey if is_dark_on_light(grey) else 1 - grey
+    grey = grey if (is_dark_on_light(grey) if dark is None else dark) else 1 - grey
     if noise(grey) > GRAIN:
         grey = ndimage.gaussian_filter(grey, 1.2)
     rough = contrast(grey, paper(grey))
@@ -55,7 +61,7 @@ def is_dark_on_light(grey: Float[np.ndarray, "h w"]) -> bool:
     return voices <= 0
 
 
-def border(a: Num[np.ndarray, "h w"]) -> Num[np.ndarray, " n"]:
+def border(a: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, " n"]:
     """The pixels along the four sides."""
     return np.concatenate([a[[0, -1]].ravel(), a[:, [0, -1]].ravel()])
 
@@ -96,6 +102,23 @@ def contrast(
     return np.asarray(np.clip(1 - grey / np.maximum(light, 0.05), 0, 1))
 
 
+def closed(contrast: Float[np.ndarray, "h w"], gap: float) -> Float[np.ndarray, "h w"]:
+    """Broken strokes without gaps: those of chalk, pencils and poor scans.
+
+    Args:
+        contrast: of ink with its paper.
+        gap: the widest gap that is closed, in widths of the pieces.
+    """
+    radius = max(1.0, gap * stroke_width(contrast > otsu(contrast)) / 2)
+    if radius > WIDEST_GAP / 2:  # strokes so wide are no pieces of others
+        return contrast
+    side = np.arange(-int(radius), int(radius) + 1)
+    disk = side**2 + side[:, None] ** 2 <= radius**2 + 0.5
+    return np.asarray(
+        ndimage.gaussian_filter(ndimage.grey_closing(contrast, footprint=disk), radius / 2)
+    )
+
+
 def strokes(contrast: Float[np.ndarray, "h w"], width: float) -> Bool[np.ndarray, "h w"]:
     """Where there is ink: at least half as dark as the darkest within a stroke or so.
 
@@ -124,9 +147,10 @@ def darkest(contrast: Float[np.ndarray, "h w"], width: float) -> Float[np.ndarra
 def reduced(grey: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "h2 w2"]:
     """The picture by means over squares, its longer side about `side` pixels."""
     step = max(1, round(max(grey.shape) / side))
-    h, w = (-(-n // step) for n in grey.shape)
-    padded = np.pad(grey, [(0, h * step - grey.shape[0]), (0, w * step - grey.shape[1])], "edge")
-    return np.asarray(padded.reshape(h, step, w, step).mean((1, 3)))
+    down, across = (min(step, n) for n in grey.shape)  # padding adds less than a picture
+    h, w = -(-grey.shape[0] // down), -(-grey.shape[1] // across)
+    padded = np.pad(grey, [(0, h * down - len(grey)), (0, w * across - grey.shape[1])], "edge")
+    return np.asarray(padded.reshape(h, down, w, across).mean((1, 3)))
 
 
 def enlarged(small: Float[np.ndarray, "h2 w2"], shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:

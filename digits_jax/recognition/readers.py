@@ -6,8 +6,10 @@ NAME.md beside a network is its card: what made it, how good it is, what it cann
 import functools
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
+from digits_jax.layers import Affine
 from digits_jax.recognition.certainty import Means, Reader, make_evidence
 from digits_jax.runs import model_file, tensor_file
 from digits_jax.runs.files import write_atomically
@@ -15,6 +17,8 @@ from digits_jax.runs.model_file import TrainedModel
 
 MODELS = Path(__file__).parent / "models"
 DEFAULT = "cnn"
+# The names of the weights and the bias for what is no digit.
+OTHER = ("other.weights", "other.biases")
 
 
 def shipped(name: str = DEFAULT) -> Path:
@@ -43,13 +47,21 @@ def load(path: Path) -> Reader:
     """Reads what `save` wrote."""
     model = model_file.load(path)
     tensors, metadata = tensor_file.decode(_beside(path).read_bytes())
-    return Reader(make_evidence(model), tensors["means"].astype(np.float32), metadata["threshold"])
+    row = [tensors[name] for name in OTHER if name in tensors]
+    other = Affine(*map(jnp.asarray, row)) if row else None
+    means = tensors["means"].astype(np.float32)
+    return Reader(make_evidence(model, other), means, metadata["threshold"])
 
 
-def save(path: Path, model: TrainedModel, means: Means, threshold: float) -> None:
+def save(
+    path: Path, model: TrainedModel, means: Means, threshold: float, other: Affine | None = None
+) -> None:
     """Writes a network, and beside it what it takes to know when it is not sure."""
     model_file.save(path, model)
-    content = tensor_file.encode({"means": means.astype(np.float16)}, {"threshold": threshold})
+    row = {} if other is None else dict(zip(OTHER, map(np.asarray, other), strict=True))
+    content = tensor_file.encode(
+        {"means": means.astype(np.float16), **row}, {"threshold": threshold}
+    )
     write_atomically(_beside(path), content)
 
 

@@ -1,5 +1,6 @@
 """What a network needs to know when it is not sure: class means, and from which score on it is."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,13 @@ from jaxtyping import Float, UInt8
 
 from digits_jax import data
 from digits_jax.data import Splits
+from digits_jax.layers import Affine
 from digits_jax.recognition.certainty import (
     Evidence,
     Means,
     Reader,
     auroc,
+    certainty,
     class_means,
     make_evidence,
     similarity,
@@ -23,7 +26,7 @@ from digits_jax.recognition.certainty import (
 from digits_jax.recognition.normalise import SIDE
 from digits_jax.runs import reading
 from digits_jax.runs.model_file import TrainedModel
-from experiments.recognition import non_digits
+from experiments.recognition import non_digits, training_set
 
 # Images for the class means, and non-digits of each kind: for a threshold, for measuring scores.
 MEANS_FROM = 20_000
@@ -42,35 +45,55 @@ class Certainty(NamedTuple):
     refused_others: float
 
 
-def of_run(path: Path) -> tuple[reading.Run, Reader, Splits]:
-    """A run of one's own, made ready to read.
+def of_run(path: Path) -> tuple[reading.Run, Reader, Splits, Affine | None]:
+    """A run of one's own, made ready to read, with the row of its last layer for what is no digit.
+
+    A run on the training set of `training_set.write` has an eleventh class, "?": its row is split
+    off, and what is left is a network for ten digits like any other.
 
     Raises:
-        ValueError: in one line, where it is none, or not one of ten digits of 28 x 28 pixels.
-        OSError: where a file cannot be read.
+        ValueError: in one line, if it is not a run, or not one of ten digits of 28 x 28 pixels.
+        OSError: if a file cannot be read.
     """
-    run = reading.read(path)
+    run, other = reading.read(path), None
     height, width = run.model.image_shape
-    if (height, width, run.model.num_classes) != (SIDE, SIDE, 10):
+    if (height, width) != (SIDE, SIDE) or run.model.num_classes not in (10, 11):
         what = f"{height} x {width} pixels in {run.model.num_classes} classes"
         raise ValueError(f"run={path}: reads images of {what}, expected 28 x 28 in 10")
     splits = data.load(**run.config.data_settings)
-    if splits.class_names != tuple("0123456789"):
+    if splits.class_names == (*training_set.DIGITS, training_set.OTHER):
+        splits = data.load(**training_set.MNIST)
+        model, other = without_other(run.model)
+        run = run._replace(model=model)
+    elif splits.class_names != training_set.DIGITS:
         raise ValueError(f"run={path}: its classes are {', '.join(splits.class_names)}, not digits")
-    return run, calibrate(run.model, splits), splits
+    return run, calibrate(run.model, splits, other), splits, other
 
 
-def calibrate(model: TrainedModel, splits: Splits) -> Reader:
+def without_other(model: TrainedModel) -> tuple[TrainedModel, Affine]:
+    """A network for ten digits, and the last layer's row for what is no digit."""
+    last = model.params[-1]
+    other = Affine(last.weights[10:], last.biases[10:])
+    ten = type(last)(last.weights[:10], last.biases[:10])
+    config = dataclasses.replace(model.config, data_dir=None, **training_set.MNIST)
+    return model._replace(
+        params=(*model.params[:-1], ten), config=config, num_classes=10, data=""
+    ), other
+
+
+def calibrate(model: TrainedModel, splits: Splits, other: Affine | None = None) -> Reader:
     """Class means from training images, a threshold from validation images and non-digits.
 
-    Where there are no validation images, training images have to do.
+    Without validation images, training images are used.
     """
-    look = make_evidence(model)
+    look = make_evidence(model, other)
     images, labels = (part[:MEANS_FROM] for part in splits.train)
     means = class_means(look(images).hidden, labels).astype(np.float32)
     digits = splits.validation.images if len(splits.validation.labels) else images
-    others = np.concatenate([non_digits.draw(kind, TRIED) for kind in non_digits.KINDS])
-    least = threshold(similarity(look(digits), means), similarity(look(others), means))
+    others = np.concatenate(
+        [non_digits.draw(kind, TRIED, splits.train) for kind in non_digits.KINDS.values()]
+    )
+    least = threshold(certainty(look(digits), means), certainty(look(others), means))
     return Reader(look, means, least)
 
 
@@ -78,8 +101,8 @@ def measure(reader: Reader, splits: Splits) -> Certainty:
     """Scores of validation images against those of non-digits that the threshold has not seen."""
     digits = scores(reader.evidence, reader.means, splits.validation.images)
     others = [
-        scores(reader.evidence, reader.means, non_digits.draw(kind, MEASURED, seed=1))
-        for kind in non_digits.KINDS
+        scores(reader.evidence, reader.means, non_digits.draw(kind, MEASURED, splits.test, seed=1))
+        for kind in non_digits.KINDS.values()
     ]
     together = {name: np.concatenate([kind[name] for kind in others]) for name in digits}
     return Certainty(
@@ -87,8 +110,8 @@ def measure(reader: Reader, splits: Splits) -> Certainty:
             name: [auroc(digits[name], other[name]) for other in (together, *others)]
             for name in digits
         },
-        float((digits["similarity"] < reader.threshold).mean()),
-        float((together["similarity"] < reader.threshold).mean()),
+        float((digits["certainty"] < reader.threshold).mean()),
+        float((together["certainty"] < reader.threshold).mean()),
     )
 
 
@@ -111,4 +134,5 @@ def scores(
         "committee": committee,
         "similarity": near,
         "similarity x committee": near * committee,
+        "certainty": certainty(seen[0], means),
     }

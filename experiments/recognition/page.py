@@ -10,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from digits_jax.recognition import as_text
+from digits_jax.recognition.pictures import Picture
 from digits_jax.recognition.recognise import Digit, Seen
 from digits_jax.reports.page import element, page
 
@@ -33,23 +34,24 @@ def make(seen: Iterable[Seen]) -> str:
 def section(seen: Seen) -> Element:
     """A picture with its digits, or what is wrong with it."""
     parts = [element("h2", seen.name)]
-    if seen.grey is not None:
-        parts.append(marked(seen.grey, seen.digits))
+    if seen.picture is not None:
+        parts.append(marked(seen.picture, seen.digits))
     parts.append(
         element("p", seen.error, class_="note")
         if seen.error
         else element("p", as_text(seen.digits), style="font-size:1.5rem")
     )
-    if seen.grey is not None:
-        ways = (steps(seen.grey, number, d) for number, d in enumerate(seen.digits, 1))
+    parts += [element("p", seen.note, class_="quiet")] if seen.note else []
+    if seen.picture is not None:
+        ways = (steps(seen.picture, number, d) for number, d in enumerate(seen.digits, 1))
         columns = "display:grid;grid-template-columns:repeat(auto-fill,minmax(20rem,1fr));gap:1rem"
         parts.append(element("div", *ways, style=columns))
     return element("section", *parts)
 
 
-def marked(grey: Float[np.ndarray, "h w"], digits: list[Digit]) -> Element:
+def marked(source: Picture, digits: list[Digit]) -> Element:
     """The picture with the boxes of its digits, and what they are read as."""
-    h, w = grey.shape
+    (w, h), grey = source.size, source.without_margin
     thin = max(h, w) / 300
     marks = []
     for digit in digits:
@@ -60,9 +62,8 @@ def marked(grey: Float[np.ndarray, "h w"], digits: list[Digit]) -> Element:
         at = {"x": left, "y": f"{max(digit.box[1] - 1.5 * thin, 9 * thin):.1f}"}
         size = {"font-size": f"{10 * thin:.1f}", "font-weight": "bold", "fill": colour}
         marks.append(element("text", digit.label, **at, **size))
-    scale = min(1.0, LONGEST / max(h, w))
     picture = Image.fromarray(np.round(grey * 255).astype(np.uint8))
-    picture = picture.resize((max(1, round(w * scale)), max(1, round(h * scale))))
+    picture.thumbnail((LONGEST, LONGEST))
     image = element("image", href=data_url(picture, "JPEG"), width=str(w), height=str(h))
     return element(
         "svg",
@@ -75,9 +76,12 @@ def marked(grey: Float[np.ndarray, "h w"], digits: list[Digit]) -> Element:
     )
 
 
-def steps(grey: Float[np.ndarray, "h w"], number: int, digit: Digit) -> Element:
+def steps(source: Picture, number: int, digit: Digit) -> Element:
     """A digit as found, as cut out, as the network saw it, and what it made of it."""
-    left, top, width, height = digit.box
+    grey = source.without_margin
+    scale = max(grey.shape) / max(source.size)
+    left, top = (int(n * scale) for n in digit.box[:2])
+    width, height = (max(1, round(n * scale)) for n in digit.box[2:])
     found = grey[top : top + height, left : left + width]
     pictures = {"as found": found * 255, "cut out": 255 - digit.ink * 255, "seen": digit.image}
     figures = [

@@ -6,15 +6,18 @@ from pathlib import Path
 import jax
 
 from digits_jax import data
-from digits_jax.recognition import reader, shipped
+from digits_jax.recognition import look, reader, shipped
 from digits_jax.runs import model_file
 from experiments import STARTED
 from experiments.cli import records
 from experiments.recognition import calibration, non_digits
-from experiments.recognition.scoring import Score, score
+from experiments.recognition.scoring import Score, read_labels, score
 
 NAMES = ("cnn", "classic")
-HEADER = ("pictures", "number", "digits", "errors", "accuracy", "accuracy without `?`")
+HEADER = (
+    "pictures", "number", "digits", "right", "wrong", "?", "missed", "invented",
+    "accuracy", "accuracy without `?`",
+)  # fmt: skip
 
 
 def table(scores: dict[str, Score]) -> str:
@@ -22,7 +25,7 @@ def table(scores: dict[str, Score]) -> str:
     return records.table(
         HEADER,
         [
-            [kind, s.pictures, s.digits, s.errors, s.accuracy, s.sure_accuracy]
+            [kind, *s[:7], s.accuracy, s.sure_accuracy]
             for kind, s in sorted(scores.items(), key=lambda item: (item[0] == "all", item[0]))
         ],
     )
@@ -36,7 +39,9 @@ def write(labels: Path) -> Path:
         OSError: where a file cannot be read or written.
     """
     parts = []
+    rows = read_labels(labels)
     for name in NAMES:
+        scores, _ = score(rows, list(look([path for path, *_ in rows], reader(name))))
         config = model_file.load(shipped(name)).config
         certainty = calibration.measure(reader(name), data.load(**config.data_settings))
         aurocs = records.table(
@@ -45,7 +50,7 @@ def write(labels: Path) -> Path:
         )
         parts += [
             f"## {name}",
-            table(score(labels, reader(name))),
+            table(scores),
             f"The threshold of similarity refuses {certainty.refused_digits:.2%} of the validation "
             f"images and {certainty.refused_others:.0%} of non-digits.",
             aurocs,
@@ -67,4 +72,5 @@ Below, by network: how well scores tell the 10,000 validation images from things
 1,000 of each kind, as the area under the ROC curve (0.5: not at all, 1: always). The largest
 softmax, energy and similarity (the cosine between the last hidden layer and the nearest of eight
 means of the predicted class) take one pass through the network; a committee is the image and four
-that are moved by a pixel and takes five. Similarity is what decides about `?`."""
+that are moved by a pixel and takes five. Certainty decides about `?`: it is similarity times the
+probability that it is a digit at all, from a network that has learned what else there is."""

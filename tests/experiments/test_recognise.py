@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from digits_jax import data
-from experiments.recognition.scoring import edit_distance
+from experiments.recognition.scoring import edit_distance, outcomes
 
 MODULE = "experiments.recognise"
 
@@ -80,16 +80,26 @@ def test_pictures_are_scored_by_kind(fork_module, pictures):
     labels.write_text(
         "file,digits,kind\nsheet.jpg,718,drawing\nmnist.png,7,scan\nblank.png,4,scan\n"
     )
-    process = fork_module(MODULE, f"--labels={labels}")
+    table = pictures / "labelled.csv"
+    process = fork_module(MODULE, f"--labels={labels}", f"--csv={table}")
     assert process.returncode == 0, process.stderr
-    assert "| drawing | 1 | 3 | 1 | 66.7% | 66.7% |" in process.stdout
-    assert "| scan | 2 | 2 | 1 | 50.0% | 50.0% |" in process.stdout
-    assert "| all | 3 | 5 | 2 | 60.0% | 60.0% |" in process.stdout
+    assert "| drawing | 1 | 3 | 2 | 1 | 0 | 0 | 0 | 66.7% | 66.7% |" in process.stdout
+    assert "| scan | 2 | 2 | 1 | 0 | 0 | 1 | 0 | 50.0% | 50.0% |" in process.stdout
+    assert "| all | 3 | 5 | 3 | 1 | 0 | 1 | 0 | 60.0% | 60.0% |" in process.stdout
+    assert f"wrong: {pictures}/sheet.jpg\t7 1 / 0\texpected 718" in process.stdout
+    assert table.read_text().count("sheet.jpg") == 3
 
 
 def test_the_edit_distance_of_known_words():
     assert edit_distance("kitten", "sitting") == 3
     assert edit_distance("", "4711") == edit_distance("4711", "") == 4
+
+
+def test_what_becomes_of_each_digit():
+    assert outcomes("47?1", "4711") == (3, 0, 1, 0, 0)
+    assert outcomes("4?71", "471") == (3, 0, 0, 0, 0)  # a sign that is refused
+    assert outcomes("4915", "451") == (2, 1, 0, 0, 1)
+    assert outcomes("", "12") == (0, 0, 0, 2, 0)
 
 
 def test_a_run_of_ones_own(fork_module, pictures, train_run, tmp_path):

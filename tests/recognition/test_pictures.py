@@ -1,7 +1,9 @@
 """Reading pictures: files of any usual kind, and one line for whatever is none."""
 
 import io
+import os
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -93,6 +95,45 @@ def test_what_is_no_picture_says_why_in_one_line(seven, name):
     with pytest.raises(ValueError, match=message) as error:
         read(make(seven))
     assert "\n" not in str(error.value)
+
+
+def test_ink_and_paper_of_one_grey_and_two_hues(seven):
+    ink = np.asarray(seven)[..., None] < 128
+    image = np.where(ink, (200, 60, 60), (50, 125, 110)).astype(np.uint8)  # both 101 grey
+    assert abs(float(np.ptp(np.asarray(Image.fromarray(image).convert("L"))))) <= 2
+    assert text(encoded(Image.fromarray(image), "PNG")) == "7"
+
+
+@pytest.mark.parametrize("colour", [0, 255, 90])
+def test_bold_ink_on_nothing_cropped_tightly(colour):
+    alpha = Image.new("L", (90, 130))
+    ImageDraw.Draw(alpha).line([(12, 14), (72, 14), (40, 124)], 255, 28, "curve")
+    image = Image.new("LA", alpha.size, colour)
+    image.putalpha(alpha)
+    assert text(encoded(image, "PNG")) == "7"
+
+
+@pytest.mark.parametrize("size", [(400_000, 8), (8, 400_000), (1000, 1000), (3000, 3000)])
+def test_long_and_noisy_pictures_are_bounded(size):
+    rng = np.random.default_rng(0)
+    levels = (
+        rng.integers(0, 256, size[::-1], np.uint8)
+        if size[0] == 1000
+        else np.zeros(size[::-1], np.uint8)
+    )
+    tracemalloc.start()
+    try:
+        assert_answers(encoded(Image.fromarray(levels), "PNG"))
+        assert tracemalloc.get_traced_memory()[1] < 400e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_cannot_steer_a_terminal(tmp_path):
+    for name in ("a\x1b[31m\nb.png", os.fsdecode(b"\xff.png")):
+        (seen,) = look([str(tmp_path / name)], reader())
+        assert seen.error.isprintable()
+        assert seen.error.endswith("no such file")
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -15,15 +15,15 @@ from PIL import Image, ImageDraw, ImageFont
 import digits_jax
 from digits_jax import data, recognition
 from digits_jax.recognition import readers
-from digits_jax.recognition.certainty import auroc, similarity, threshold
+from digits_jax.recognition.certainty import auroc, certainty, threshold
 from digits_jax.recognition.recognise import as_mnist, read_digits
 from digits_jax.runs import model_file
 from experiments.recognition import non_digits
-from experiments.recognition.scoring import edit_distance, score
+from experiments.recognition.scoring import edit_distance, read_labels, score
 
 HANDWRITING = Path(__file__).parents[3] / "shared" / "data" / "handwriting" / "dev"
 # Errors in the 10,000 test images, as the cards say.
-ERRORS = {"cnn": 54, "classic": 623}
+ERRORS = {"cnn": 50, "classic": 623}
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_letters_are_doubted_more_than_digits():
     read = recognition.as_text(read_digits(written("0123456789\n9876543210"), recognition.reader()))
     assert read == "0 1 2 3 4 5 6 7 8 9 / 9 8 7 6 5 4 3 2 1 0"
     letters = read_digits(written("WE MEET AT NOON\nBRING HER KEYS"), recognition.reader())
-    assert np.mean([d.label == "?" for d in letters]) >= 0.3
+    assert np.mean([d.label == "?" for d in letters]) >= 0.6
 
 
 def test_pages_that_are_drawn_and_photographed_here(test_split, page, paper):
@@ -178,6 +178,37 @@ def test_pages_that_are_drawn_and_photographed_here(test_split, page, paper):
     read = "".join(str(d.probabilities.argmax()) for d in digits)
     assert edit_distance(read, "".join(map(str, labels))) <= 1
     assert max(d.line for d in digits) == 2
+
+
+def noted(picture):
+    seen = Image.fromarray(np.round(255 * picture).astype(np.uint8))
+    file = io.BytesIO()
+    seen.save(file, "PNG")
+    digits = digits_jax.recognise(file.getvalue())
+    return "".join(d.label for d in digits)
+
+
+def test_a_sheet_on_a_dark_table_is_read(test_split, page):
+    images, labels = (part[40:46] for part in test_split)
+    photo = np.pad(page(images, 2, 3, "plain", angle=0), 90, constant_values=0.2)
+    assert edit_distance(noted(photo), "".join(map(str, labels))) <= 1
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_page_is_turned_back(test_split, page, turns):
+    images, labels = (part[40:52] for part in test_split)
+    picture = np.rot90(page(images, 3, 4, "plain", angle=0), turns)
+    assert edit_distance(noted(picture), "".join(map(str, labels))) <= 1
+
+
+def test_digits_that_touch_are_cut_where_the_reader_prefers(test_split):
+    ones = [test_split.images[i] for i in np.flatnonzero(test_split.labels == 0)[:6]]
+    close = [image[:, np.flatnonzero(image.any(0))] for image in ones]
+    read = [
+        likeliest(np.kron(np.pad(np.hstack(close[k : k + 2]), 8), np.ones((5, 5))) / 255)
+        for k in (0, 2, 4)
+    ]
+    assert sum(text == "00" for text in read) >= 2
 
 
 def test_boxes_lie_about_the_digits(test_split):
@@ -193,12 +224,21 @@ def test_boxes_lie_about_the_digits(test_split):
 
 def test_what_is_no_digit_is_doubted_more_than_digits(test_split):
     reader = recognition.reader()
-    digits = similarity(reader.evidence(test_split.images[:1000]), reader.means)
-    for kind in non_digits.KINDS:
-        others = similarity(reader.evidence(non_digits.draw(kind, 100, seed=7)), reader.means)
-        assert auroc(digits, others) > 0.93
-        assert (others < reader.threshold).mean() > 20 * (digits < reader.threshold).mean()
+    digits = certainty(reader.evidence(test_split.images[:1000]), reader.means)
+    refused = []
+    for kind in non_digits.KINDS.values():
+        images = non_digits.draw(kind, 60, test_split, seed=7)
+        others = certainty(reader.evidence(images), reader.means)
+        assert auroc(digits, others) > 0.95
+        refused.append((others < reader.threshold).mean())
+    assert np.mean(refused) >= 0.75
     assert (digits < reader.threshold).mean() <= 0.006
+
+
+@pytest.mark.parametrize(("label", "kind"), non_digits.DIGITS.items())
+def test_ones_with_a_flag_and_sevens_with_a_bar_are_told_apart(test_split, label, kind):
+    images = non_digits.draw(kind, 100, test_split, seed=8)
+    assert (recognition.reader().evidence(images).logits.argmax(1) == label).mean() >= 0.95
 
 
 def test_area_under_the_curve_counts_pairs():
@@ -217,7 +257,9 @@ def test_a_threshold_refuses_few_digits_and_nothing_in_vain():
 @pytest.mark.skipif(not HANDWRITING.is_dir(), reason="pictures of shared/ are not here")
 @pytest.mark.parametrize(("name", "errors"), [("cnn", 5), ("classic", 29)])
 def test_handwriting_is_read_as_recorded(name, errors):
-    scores = score(HANDWRITING / "labels.csv", recognition.reader(name))
+    rows = read_labels(HANDWRITING / "labels.csv")
+    paths = [path for path, *_ in rows]
+    scores, _ = score(rows, list(recognition.look(paths, recognition.reader(name))))
     assert scores["all"].errors <= errors
     assert name == "classic" or scores["canvas"].errors <= 1
 
