@@ -44,7 +44,7 @@ def read_csv(path: Path) -> Arrays:
     labels = [name for name in names if has_header and LABEL_NAMES.fullmatch(name)][:1]
 
     def table(pixel_type: Any) -> Any:
-        return csv.read_csv(
+        return csv.open_csv(
             pa.OSFile(str(path)) if is_plain and separator != " " else pa.BufferReader(data),
             read_options=csv.ReadOptions(
                 column_names=names, skip_rows=int(has_header), block_size=1 << 20
@@ -53,7 +53,7 @@ def read_csv(path: Path) -> Arrays:
             convert_options=csv.ConvertOptions(
                 column_types={name: pixel_type for name in names if name not in (*ends, *labels)}
             ),
-        )
+        ).read_all()
 
     try:
         read = table(pa.uint8())
