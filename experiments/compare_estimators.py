@@ -21,9 +21,10 @@ from digits_jax.estimators import ESTIMATORS
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
+from digits_jax.runs.identity import usable_cores
 from digits_jax.runs.programs import check_memory
 from experiments import STARTED
-from experiments.cli import devices, flags, records
+from experiments.cli import flags, records
 from experiments.comparison import estimators, estimators_report
 from experiments.comparison.problem import points
 
@@ -57,7 +58,7 @@ def main() -> None:
     seeds, seconds = (3, 0.02) if values.quick else (5, 0.1)
     with flags.user_errors(ValueError, OSError):
         drawing.require()
-        jax.config.update("jax_num_cpu_devices", devices.cores())  # type: ignore[no-untyped-call]
+        jax.config.update("jax_num_cpu_devices", usable_cores())  # type: ignore[no-untyped-call]
         config = dataclasses.replace(flags.config(), shards=1)
         places = points(config, values.networks, ())
         methods = values.methods or []

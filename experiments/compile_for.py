@@ -108,6 +108,7 @@ def main() -> None:
     # The compilers are asked without a device: JAX is not to look for one.
     counts = [int(n) for name in flags.FLAGS.target if (n := name.removeprefix("cpu:")).isdigit()]
     usual = {"jax_platforms": "cpu", "jax_num_cpu_devices": min(max([1, *counts]), 1024)}
+    usual["jax_enable_compilation_cache"] = False  # it cannot be read back without the device
     for name, value in usual.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
     with flags.user_errors(ValueError):

@@ -30,7 +30,10 @@ from experiments.cli import devices, entries, flags, job, progress, start
 from experiments.cli.flags import FLAGS
 
 SCRIPT = start.Script(
-    "train", "run", kept=("checkpoint_seconds", "tensorboard"), grows=runs.epochs_may_grow
+    "train",
+    "run",
+    kept=("checkpoint_seconds", "tensorboard", "cpu_threads"),
+    grows=runs.epochs_may_grow,
 )
 IMPORT_SECONDS = time.perf_counter() - STARTED
 
@@ -48,6 +51,7 @@ def define_flags() -> None:
     text = "train with a gradient by hand from --entries even if it is wrong"
     absl_flags.DEFINE_bool("unchecked", False, text, **about)
     devices.define_data_parallel()
+    devices.define_threads()
 
 
 def prepare(held: contextlib.ExitStack, here: Job) -> start.Work | None:
@@ -59,6 +63,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> start.Work | None:
     folder = start.begin(SCRIPT, here)
     if FLAGS.tensorboard and here.is_primary:
         tensorboard.check_installed()
+    devices.use_threads(here)
     devices.take_shards(here)
     config = flags.config()
     finished = folder and FLAGS.resume and runs.is_finished(config, folder)
@@ -90,7 +95,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> start.Work | None:
         folder = folder or flags.workdir(run_name(config, splits))
         held.enter_context(directories.locked(directories.home(folder)))
         if FLAGS.resume:
-            checkpoint, notes = runs.restore(config, splits, folder)
+            checkpoint, notes = runs.restore(config, splits, folder, FLAGS.other_device)
             for line in notes:
                 flags.warn(line)
             check_profile(config.epochs - (len(checkpoint.rows) if checkpoint else 0))
@@ -168,11 +173,20 @@ def ending(config: Config, summary: dict[str, Any], folder: Path) -> list[str]:
     lines = [
         "test accuracy  {test_accuracy:.2%}, {test_errors:,} errors in {test_size:,}",
         *judged,
-        "training       {train_seconds:.2f} s, {images_per_second:,} images/s on {device}",
+        "training       {train_seconds:.2f} s, {images_per_second:,} images/s on {devices}",
         "compilation    {compile_seconds:.2f} s; everything {total_seconds:.2f} s",
         "files          {folder}",
     ]
-    return [line.format(**summary, folder=folder) for line in lines]
+    words = {**summary, "devices": computed_on(summary)}
+    return [line.format(**words, folder=folder) for line in lines]
+
+
+def computed_on(summary: dict[str, Any]) -> str:
+    """The devices of a run: cpu, 1 thread; or 4 x NVIDIA H100."""
+    count, threads = summary["devices"], summary["cpu_threads"]
+    several = f"{count} x " if count > 1 else ""
+    told = f", {threads} thread{'s' * (threads > 1)}" if threads else ""
+    return f"{several}{summary['device']}{told}"
 
 
 def main() -> int | None:

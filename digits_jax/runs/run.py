@@ -51,8 +51,12 @@ def is_finished(config: Config, directory: Path) -> bool:
     return summary.is_of(directory / SUMMARY_FILE, config)
 
 
-def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint | None, list[str]]:
+def restore(
+    config: Config, splits: Splits, directory: Path, other_device: bool = False
+) -> tuple[Checkpoint | None, list[str]]:
     """Restores the last undamaged checkpoint of the run in `directory`.
+
+    With `other_device` also where the run began on a device of another kind.
 
     Returns:
         The checkpoint, or `None` where none was ever completed: the run then starts at its
@@ -63,7 +67,7 @@ def restore(config: Config, splits: Splits, directory: Path) -> tuple[Checkpoint
             checkpoint; all checkpoints are damaged; or it is past the epochs of `config`.
     """
     here = identity.of_run(config, splits, identity.data_sha256(splits))
-    notes = identity.check(directory, here)
+    notes = identity.check(directory, here, other_device)
     template = state_template(config, splits)
     checkpoint, more = checkpoints.restore(directory / CHECKPOINTS, here, template)
     if checkpoint and len(checkpoint.rows) > config.epochs:

@@ -73,6 +73,8 @@ def summarise(
         **{name: round(value, 4) for name, value in took.items()},
         "images_per_second": round(trained.rows[-1].step * config.batch_size / train_seconds),
         "device": jax.devices()[0].device_kind,
+        "devices": config.shards,
+        "cpu_threads": identity.computed_by().get("threads"),
         "data": trained.model.data,
         "numerics": identity.numerics(),
         "versions": identity.versions(),

@@ -58,6 +58,8 @@ def define(script: Script) -> None:
     flags.define_workdir()
     text = f"go on with the {script.what} in workdir, with its flags"
     absl_flags.DEFINE_bool("resume", False, text, module_name="run")
+    text = "with --resume: go on although this is another kind of device, which rounds otherwise"
+    absl_flags.DEFINE_bool("other_device", False, text, module_name="run")
     job.define()
 
 

@@ -55,7 +55,7 @@ def train(
         if folder:
             try:
                 if flags_file.read(folder / runs.FLAGS_FILE) == stored:
-                    checkpoint, _ = runs.restore(config, splits, folder)
+                    checkpoint, _ = runs.restore(config, splits, folder, other_device=True)
             except (OSError, ValueError):  # not begun, damaged, or another run: from the beginning
                 directories.renew(folder, overwrite=True)
             folder.mkdir(exist_ok=True)

@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
     """Checks all flags and data, and takes hold of the folder."""
     directory = start.begin(SCRIPT, here)
-    devices.use_cpu_devices(auto=devices.cores())
+    devices.use_cpu_devices(auto=identity.usable_cores())
     base, chunk = flags.config(), _chunk(FLAGS.chunk)
     varied = vary.parse(FLAGS.vary, base.seed, FLAGS.tune)
     seeds = range(base.seed, base.seed + FLAGS.seeds)
@@ -72,7 +72,7 @@ def prepare(held: contextlib.ExitStack, here: Job) -> Plan:
             directory = directories.renew(directory, FLAGS.overwrite)
         data_sha256 = ",".join(sorted({row["data"] for row in rows}))
         begun = {"data": data_sha256, **identity.computed_by()}
-        for line in identity.check(directory, begun):
+        for line in identity.check(directory, begun, FLAGS.other_device):
             flags.warn(line)
         identity.record(directory, begun)
         done = results.read_or_make(directory / RESULTS_FILE, columns, rows)

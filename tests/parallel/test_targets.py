@@ -42,6 +42,19 @@ DISTORTED = Config(
 )
 
 
+@pytest.fixture(autouse=True)
+def without_a_cache():
+    """A compiler without its device cannot read back what JAX has kept of it."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
+
+
 def compiled(config, name, test_size=1_000):
     target = targets.find(name)
     config = dataclasses.replace(config, shards=len(target.devices))
@@ -153,21 +166,19 @@ def test_accelerators_compile_what_a_run_trains(name, config):
     if name.startswith("tpu"):
         assert 5_000 < found.step.cycles < 1_000_000
     elif convolves:
-        assert found.step.calls["cuDNN convForward"] == 2
-        assert found.step.calls["cuDNN convBackwardFilter"] == 2
+        calls = found.step.calls
+        forward = [count for name, count in calls.items() if name.endswith("Forward")]
+        assert sum(forward) == calls["cuDNN convBackwardFilter"] == 2
 
 
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_accelerators_compile_the_networks_of_a_sweep_side_by_side(name):
-    target = targets.find(name)
-    few, many = (
-        targets.compile_sweep(dataclasses.replace(CONFIG, epochs=2), target, (28, 28), 10, runs)
-        for runs in (8, 64)
-    )
-    assert not many.forbidden
-    assert many.flops == 8 * few.flops
-    assert many.memory[1] + many.memory[2] > 4 * 64 * PARAMETERS
-    assert not many.step.collectives
+    config = dataclasses.replace(CONFIG, epochs=1, validation_size=0, train_size=2_000)
+    found = targets.compile_sweep(config, targets.find(name), (28, 28), 10, runs=64)
+    assert not found.forbidden
+    assert found.flops > 64 * 2 * 200 * 2 * 784 * 30
+    assert sum(found.memory) > 4 * 64 * PARAMETERS
+    assert not found.step.collectives
 
 
 @pytest.mark.parametrize("name", [accelerator("tpu:v5e:8x8", "libtpu")])
