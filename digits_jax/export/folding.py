@@ -69,12 +69,14 @@ def for_page(source: Source) -> Source:
     config, params = smaller.trained.config, smaller.trained.params
     if losses.LOSSES[config.loss].function not in LOSSES:
         raise ValueError(f"html: the page does not know the loss {config.loss}")
+    pairs = zip(smaller.model.layers, params, strict=True)
+    of_page = [_of_page(layer, p) for layer, p in pairs]
     shape = (IMAGES, *source.trained.image_shape)
     images = jnp.asarray(np.random.default_rng(0).random(shape), jnp.float32)
     logits, inputs = with_inputs(smaller.model)(params, images)
     outputs = [*inputs[1:], logits.T]
-    for layer, p, a, z in zip(smaller.model.layers, params, inputs, outputs, strict=True):
-        _compare(layer, _of_page(layer, p).forward(p, (), a, None)[0], z)
+    for layer, p, a, z in zip(of_page, params, inputs, outputs, strict=True):
+        _compare(layer, layer.forward(p, (), a, None)[0], z)
     _compare(smaller.model.layers[-1], source.model.apply(source.trained.params, images), logits)
     for word in config.hidden:
         if not re.fullmatch(r"[1-9]\d*|conv[\dx]+(/\d+)?|max\d+", str(word)):

@@ -31,7 +31,7 @@ def predict(page, images, index):
 def file(tmp_path_factory, sources):
     """The page of one network of every kind of layer."""
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(html.make(list(sources.values())), "utf-8")
+    path.write_text(html.make([sources[kind] for kind in KINDS]), "utf-8")
     return path
 
 
