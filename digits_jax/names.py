@@ -23,7 +23,9 @@ def quoted(text: str) -> str:
     raw = text.encode("utf-8", "surrogateescape")
     return (
         "$'"
-        + "".join(chr(b) if chr(b).isalnum() or b in b"/._-" else f"\\x{b:02x}" for b in raw)
+        + "".join(
+            chr(b) if (b < 128 and chr(b).isalnum()) or b in b"/._-" else f"\\x{b:02x}" for b in raw
+        )
         + "'"
     )
 
