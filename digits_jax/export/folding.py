@@ -14,7 +14,7 @@ from digits_jax.activations import gelu
 from digits_jax.export.source import Source
 from digits_jax.layers import Affine, Layer
 from digits_jax.layers.normalisation import EPSILON
-from digits_jax.models import with_inputs
+from digits_jax.models import Fitted, with_inputs
 from digits_jax.runs import model_file
 
 # The layers, activations and losses that the page's own JavaScript computes.
@@ -69,7 +69,8 @@ def for_page(source: Source) -> Source:
     config, params = smaller.trained.config, smaller.trained.params
     if losses.LOSSES[config.loss].function not in LOSSES:
         raise ValueError(f"html: the page does not know the loss {config.loss}")
-    pairs = zip(smaller.model.layers, params, strict=True)
+    inside = params.params if isinstance(params, Fitted) else params
+    pairs = zip(smaller.model.layers, inside, strict=True)
     of_page = [_of_page(layer, p) for layer, p in pairs]
     shape = (IMAGES, *source.trained.image_shape)
     images = jnp.asarray(np.random.default_rng(0).random(shape), jnp.float32)

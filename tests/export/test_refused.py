@@ -7,6 +7,7 @@ import pytest
 from digits_jax import Config, TrainedModel, layers, make_model
 from digits_jax.export import Source, html, onnx
 from digits_jax.export.folding import for_page
+from digits_jax.models import fitted
 
 HALVES = layers.dense(9)._replace(
     forward=lambda p, state, a, key: (p.weights @ a / 2 + p.biases[:, None], a, state)
@@ -19,7 +20,8 @@ def source_of(monkeypatch, word):
     if word in OWN:
         monkeypatch.setitem(layers.WORDS, word, OWN[word])
     config = Config(hidden=(word,), activation="relu")
-    params = make_model(config, (28, 28), 10).init(jax.random.key(0))
+    model = make_model(config, (28, 28), 10)
+    params = fitted(model.init(jax.random.key(0)), model.state())
     return Source("own", b"", TrainedModel(params, config, (28, 28), 10), {})
 
 
@@ -42,6 +44,7 @@ def test_onnx_checks_what_it_wrote(monkeypatch, word, message):
         ("half9", "html: dense is another function on the page: off by"),
         ("mine", "html: the page cannot compute mine"),
         ("nine", "html: the page does not know the word nine"),
+        ("res(conv4,bn)", "html: the page cannot compute residual: export this network as onnx"),
         ("lstm5", "html: the page cannot compute lstm: export this network as onnx or stablehlo"),
     ],
 )
