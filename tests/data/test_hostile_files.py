@@ -158,6 +158,7 @@ def test_what_expands_a_thousandfold_does_not_fill_the_memory(tmp_path):
     lines, peak = read_all(paths)
     assert lines[0] == "read"  # ten of many images
     assert all(line.startswith("refused") for line in lines[1:]), lines
+    assert sum("expands to more than 100 times its size" in line for line in lines) == 3, lines
     assert peak < 900
 
 
