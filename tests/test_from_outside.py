@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 WRONG = """
 import numpy as np
-from digits_jax import Config, hyperparameters, make_training
+from digits_jax import Config, data, hyperparameters, make_training
 training = make_training(Config(hidden=(4,)), (5, 7), 3)
 params = training.init(hyperparameters(Config())).params
 for call in (
@@ -19,6 +19,8 @@ for call in (
     lambda: Config(epochs=3.5),
     lambda: Config(learning_rate=None),
     lambda: Config(data_dir=3),
+    lambda: data.load(train_size=10.0),
+    lambda: data.load(train_size=None),
     lambda: training.model.apply(params, np.zeros((2, 5, 7), np.uint8)),
 ):
     try:
@@ -60,6 +62,8 @@ def test_a_wrong_type_gives_one_line_and_numpys_numbers_become_pythons():
         "epochs=3.5: must be an integer",
         "learning_rate=None: must be a number",
         "data_dir=3: must be a string or None",
+        "train_size=10.0: expected a whole number of at least 1",
+        "train_size=None: expected a whole number of at least 1",
         "images are uint8: expected floats, as of scale_pixels",
         "int float",
     ]

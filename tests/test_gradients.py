@@ -43,10 +43,10 @@ def draw_problem(image_shape, sizes, seed, batch):
     return params, rng.random((batch, *image_shape)), rng.integers(0, sizes[-1], batch)
 
 
-def network(sizes, activation):
-    """A multi-layer perceptron whose images are a row of pixels."""
+def network(sizes, activation, image_shape):
+    """A multi-layer perceptron for images of `image_shape`."""
     layer = activation_layer(activation, ACTIVATIONS[activation])
-    return stack(sizes[1:-1], layer, (1, sizes[0]), sizes[-1])
+    return stack(sizes[1:-1], layer, image_shape, sizes[-1])
 
 
 def as_jax(params, images, labels, dtype):
@@ -83,7 +83,9 @@ def loss_and_gradient(result):
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def both_gradients(sizes, activation, loss, params, images, labels):
-    return both_of(network(sizes, activation), LOSSES[loss], params, images, labels)
+    return both_of(
+        network(sizes, activation, images.shape[1:]), LOSSES[loss], params, images, labels
+    )
 
 
 def both_of(model, loss, params, images, labels):
@@ -162,7 +164,7 @@ def test_autodiff_equals_central_differences(activation, loss):
     sizes, step = (4, 3, 3, 2), 1e-5
     with jax.enable_x64():
         arguments = as_jax(*draw_problem((2, 2), sizes, seed=2, batch=5), "float64")
-        value_and_grad = jax.jit(autodiff(network(sizes, activation), LOSSES[loss]))
+        value_and_grad = jax.jit(autodiff(network(sizes, activation, (2, 2)), LOSSES[loss]))
         flat, unflatten = jax.flatten_util.ravel_pytree(arguments[0])
         _, gradient = value_and_grad(*arguments)
 
@@ -178,7 +180,7 @@ def test_autodiff_equals_central_differences(activation, loss):
 
 def test_an_activation_without_a_derivative_has_no_manual_gradient():
     with pytest.raises(ValueError, match="no derivative written by hand"):
-        manual(network((4, 3, 2), "silu"), LOSSES["quadratic"])
+        manual(network((4, 3, 2), "silu", (2, 2)), LOSSES["quadratic"])
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
@@ -188,7 +190,7 @@ def test_forward_mode_and_finite_differences_equal_reverse_mode(chunk, loss):
     sizes = (4, 3, 2)
     with jax.enable_x64():
         arguments = as_jax(*draw_problem((2, 2), sizes, seed=3, batch=5), "float64")
-        model = network(sizes, "tanh")
+        model = network(sizes, "tanh", (2, 2))
         (value, _), expected = autodiff(model, LOSSES[loss])(*arguments)
         for method, tolerance in ((forward_mode, 1e-15), (finite_differences, 1e-9)):
             (actual_value, _), actual = jax.jit(method(model, LOSSES[loss], chunk))(*arguments)
@@ -201,7 +203,7 @@ def test_the_error_of_finite_differences_is_of_second_order():
     sizes = (4, 3, 2)
     with jax.enable_x64():
         arguments = as_jax(*draw_problem((2, 2), sizes, seed=4, batch=5), "float64")
-        model = network(sizes, "tanh")
+        model = network(sizes, "tanh", (2, 2))
         exact = autodiff(model, LOSSES["quadratic"])(*arguments)[1]
         error = {
             step: np.linalg.norm(

@@ -95,8 +95,6 @@ def test_a_run_has_the_images_of_its_config_and_may_have_none_for_validation(tra
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train_size": 10.0}, "train_size=10.0: expected a whole number of at least 1"),
-        ({"train_size": None}, "train_size=None: expected a whole number"),
         ({"train_size": 0}, "train_size=0: expected a whole number of at least 1"),
         ({"validation_size": -1}, "validation_size=-1: expected a whole number of at least 0"),
         ({"label_noise": 1.5}, "label_noise=1.5: expected a number of at least 0, at most 1"),

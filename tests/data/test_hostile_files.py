@@ -34,7 +34,8 @@ for path in json.loads(sys.argv[1]):
     except OSError as error:
         assert error.errno
         print("refused", error)
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print("peak", int(status["VmHWM"].split()[0]) // 1024)  # ru_maxrss begins with the parent's
 """
 
 

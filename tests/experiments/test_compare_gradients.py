@@ -52,7 +52,7 @@ def test_one_network_is_explained_on_the_terminal_and_on_a_page(tmp_path, run_mo
     result = run_module(EXPLAIN, "--hidden=3", f"--page={page}")
     assert result.returncode == 0, result.stderr
     assert "dense2, BP4:  ∂C/∂W = δ aᵀ\n  by hand       layers/columns.py:" in result.stdout
-    assert "<h2>dense2, BP4</h2>" in page.read_text()
+    assert "<h2>✓ dense2, BP4</h2>" in page.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 

@@ -79,8 +79,10 @@ def refused(process, message):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert out == ""
-    assert len(err.splitlines()) == 1, err
-    assert err.startswith("error: ")
+    about_data = ("data: ", "warning: ")
+    lines = [line for line in err.splitlines() if not line.startswith(about_data)]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
     assert message in err
 
 

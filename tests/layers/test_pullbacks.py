@@ -150,7 +150,7 @@ def test_one_pass_loses_nothing_where_the_mean_is_far_larger_than_the_deviation(
     a = np.float32(1000) + np.random.default_rng(0).normal(size=(1, 5000)).astype("f4")
     p, state = layer.make(None, (), (1,)), layer.state((1,))
     for _ in range(150):
-        z, _, state = layer.forward(p, state, a, jax.random.key(0))
+        z, _, state = layer.forward(p, state, jnp.asarray(a), jax.random.key(0))
     exact = (a - a.mean(dtype="f8")) / a.std(dtype="f8")
     np.testing.assert_allclose(z, exact, atol=2e-3)
 

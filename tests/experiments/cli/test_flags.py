@@ -7,6 +7,7 @@ import pytest
 
 SCRIPT = """
 import sys
+from digits_jax import Config
 from experiments.cli import flags
 
 class Refused(Exception):
@@ -26,7 +27,7 @@ flags.run(main, Refused)
     ("checking", "working", "status", "first", "last"),
     [
         ("pass", "return 7", 7, "", ""),
-        ("raise ValueError('epochs=x')", "", 1, "error: epochs=x", "error: epochs=x"),
+        ("Config(epochs=0)", "", 1, "error: epochs=0", "at least 1"),
         ("pass", "open('/no/such')", 1, "error: /no/such: No such", "file or directory"),
         ("pass", "raise Refused('of this\\nkind')", 1, "error: of this kind", "of this kind"),
         ("pass", "raise KeyboardInterrupt", 130, "", ""),

@@ -15,6 +15,8 @@ def disagreements(convolutional):
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != NONE])
 def test_the_gradient_check_catches_every_mistake(disagreements, fault):
+    if fault not in disagreements:
+        pytest.skip("no layer of this network can have it: see tests/checking")
     assert disagreements[fault] > 1e-2
 
 
