@@ -106,7 +106,8 @@ def open_picture(source: Source, longest: int | None = None) -> Picture:
     if frames > 1:
         raise ValueError(f"{name}: {frames} pictures in one file; expected one")
     size = size[::-1] if swapped else size
-    if longest is None or not small.has_transparency_data or levels.max() < 1:
+    clear = small.has_transparency_data and small.convert("LA").getextrema()[1][0] < 128
+    if longest is None or not clear or levels.max() < 1:
         return Picture(levels, size)
     # A drawing that is cropped tightly shows too little of its paper.
     margin = max(levels.shape) // 5

@@ -22,7 +22,7 @@ UNSURE = "?"
 # ways too; the fewest that say which side is up; the gaps in strokes that are closed, in widths of
 # strokes; how likely what is then read has to be; and what a turn has to gain.
 SURE = 0.7
-MOST_TRIED = 150
+MOST_TRIED = 60
 LEAST_TURNED = 3
 GAPS = (1.5, 3.0, 4.5)
 LIKELY = 0.6

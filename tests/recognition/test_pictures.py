@@ -113,6 +113,11 @@ def test_bold_ink_on_nothing_cropped_tightly(colour):
     assert text(encoded(image, "PNG")) == "7"
 
 
+def test_white_on_black_with_an_alpha_that_hides_nothing(seven):
+    image = seven.point(lambda level: 255 if level < 128 else 0).convert("RGBA")
+    assert text(encoded(image, "PNG")) == "7"
+
+
 @pytest.mark.parametrize("size", [(400_000, 8), (8, 400_000), (1000, 1000), (3000, 3000)])
 def test_long_and_noisy_pictures_are_bounded(size):
     rng = np.random.default_rng(0)
