@@ -22,6 +22,8 @@ from digits_jax.recognition.parts import EIGHT, Part, connected, distance, gaps,
 # Thin strokes are looked at enlarged, and large pictures reduced to about this many pixels a side.
 THIN = 3.5
 LONGEST = 1000
+# Strokes are no thicker than this share of the picture's longer side.
+THICKEST = 0.45
 # Noise has thousands of parts: the largest so many are looked at, and no more pairs than so many.
 MOST_PARTS = 300
 MOST_PAIRS = 600
@@ -73,6 +75,8 @@ def find(
     mask = inks.strokes(contrast, width * enlarged)
     mask = without_grid(mask)
     width = stroke_width(mask)
+    if width > THICKEST * max(mask.shape):  # a black picture, or one that is half black
+        return [], [], []
     parts = connected(mask, max(3.0, 0.4 * width**2))
     if len(parts) > MOST_PARTS:
         parts = sorted(parts, key=lambda p: p.mask.sum())[-MOST_PARTS:]

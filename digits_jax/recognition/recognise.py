@@ -10,7 +10,14 @@ from jaxtyping import Float, UInt8
 from digits_jax.recognition import pictures, readers
 from digits_jax.recognition.certainty import Reader, certainty, make_evidence
 from digits_jax.recognition.find import LONGEST, Found, Mark, find
-from digits_jax.recognition.ink import border, closed, ink, is_dark_on_light, reduced
+from digits_jax.recognition.ink import (
+    LEAST_CONTRAST,
+    border,
+    closed,
+    ink,
+    is_dark_on_light,
+    reduced,
+)
 from digits_jax.recognition.normalise import BOX, SIDE, is_normal, normalise
 from digits_jax.recognition.sheet import without_table
 from digits_jax.recognition.signs import as_numbers as numbers
@@ -184,6 +191,8 @@ def best_reading(grey: Float[np.ndarray, "h w"], scale: float) -> Reading:
     A sheet on a table is read as if there were no table. What is in doubt is turned by right
     angles, then taken with ink and paper exchanged, then with the gaps of broken strokes closed.
     """
+    if np.ptp(grey) < LEAST_CONTRAST:
+        return Reading([], [], [], np.zeros(0))
     whole, step = grey, 1.0
     if max(grey.shape) > LONGEST:
         grey = reduced(grey, LONGEST)
