@@ -25,8 +25,8 @@ LONGEST = 1000
 # Strokes are no thicker than this share of the picture's longer side.
 THICKEST = 0.45
 # Noise has thousands of parts: the largest so many are looked at, and no more pairs than so many.
-MOST_PARTS = 300
-MOST_PAIRS = 600
+MOST_PARTS = 200
+MOST_PAIRS = 200
 MOST_DOUBTED = 12
 # Two pieces are one digit if that gains so much in the logarithm of likeness, or, where they are
 # narrower than two digits beside each other, loses no more.

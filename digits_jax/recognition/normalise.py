@@ -80,13 +80,17 @@ def thickened(ink: Float[np.ndarray, "h w"], more: float) -> Float[np.ndarray, "
 def resampled(ink: Float[np.ndarray, "h w"], scale: float) -> Float[np.ndarray, "h2 w2"]:
     """Smaller by `scale`: means over areas of that many pixels, in whole numbers of areas."""
     h, w = ink.shape
-    rows = _means(h, max(1, round(h / scale)))
-    columns = _means(w, max(1, round(w / scale)))
-    return np.asarray(rows @ ink @ columns.T)
+    return _means(_means(ink, max(1, round(h / scale))).T, max(1, round(w / scale))).T
 
 
-def _means(n: int, m: int) -> Float[np.ndarray, "m n"]:
-    """The matrix of means over `m` equal stretches of `n` pixels."""
-    edges, pixel = np.linspace(0, n, m + 1), np.arange(n)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return np.asarray(np.clip(overlap, 0, 1) * (m / n))
+def _means(ink: Float[np.ndarray, "n w"], m: int) -> Float[np.ndarray, "m w"]:
+    """Means over `m` equal stretches of rows, from sums up to each row.
+
+    Small matrix products would do, and wait for each other's threads on a busy machine.
+    """
+    n = len(ink)
+    edges = np.linspace(0, n, m + 1)
+    row = np.minimum(edges.astype(int), n - 1)
+    sums = np.concatenate([np.zeros((1, ink.shape[1])), np.cumsum(ink, axis=0, dtype=float)])
+    upto = sums[row] + (edges - row)[:, None] * ink[row]
+    return np.asarray(np.diff(upto, axis=0) * (m / n))

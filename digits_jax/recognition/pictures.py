@@ -106,7 +106,7 @@ def open_picture(source: Source, longest: int | None = None) -> Picture:
     if frames > 1:
         raise ValueError(f"{name}: {frames} pictures in one file; expected one")
     size = size[::-1] if swapped else size
-    clear = small.has_transparency_data and small.convert("LA").getextrema()[1][0] < 128
+    clear = small.has_transparency_data and np.asarray(small.convert("LA"))[..., 1].min() < 128
     if longest is None or not clear or levels.max() < 1:
         return Picture(levels, size)
     # A drawing that is cropped tightly shows too little of its paper.
