@@ -20,7 +20,7 @@ DEEP = dataclasses.replace(
 DEEP_PARAMETERS = 784 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10
 CONVOLUTION = dataclasses.replace(CONFIG, hidden=("conv8x3/2", "30"), activation="relu")
 CONVOLUTION_PARAMETERS = 8 * 3 * 3 + 8 + 8 * 14 * 14 * 30 + 30 + 30 * 10 + 10
-# Everything that a step of the recipes holds, on few images. In true float32, libtpu takes minutes to
+# Everything that a step of the recipes holds, on few images. In float32, libtpu takes minutes to
 # compile convolutions.
 DISTORTED = Config(
     precision="bfloat16",
