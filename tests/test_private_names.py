@@ -11,7 +11,7 @@ from digits_jax.parallel import distributed
 ROOT = Path(__file__).parent.parent
 
 
-def test_one_private_name_is_used():
+def test_two_private_names_are_used():
     found = {
         (path.name, *names)
         for folder in ("digits_jax", "experiments")
@@ -20,7 +20,10 @@ def test_one_private_name_is_used():
             r"(?:from|import) +(jax(?:lib)?\._src\S*)(?: import (\w+))?", path.read_text()
         )
     }
-    assert found == {("distributed.py", "jax._src.distributed", "global_state")}
+    assert found == {
+        ("distributed.py", "jax._src.distributed", "global_state"),
+        ("identity.py", "jax._src", "config"),
+    }
 
 
 def test_a_jax_without_it_gives_one_line(monkeypatch):

@@ -62,11 +62,12 @@ def make(
             different images, or the data are not at hand.
         OSError: where a file of the data cannot be read.
     """
-    sources = [for_page(source) for source in sources]
     first = sources[0]
     for source in sources[1:]:
         if source.made_for != first.made_for:
             raise ValueError(f"{source.name} and {first.name} are for different images")
+    sources = [for_page(source) for source in sources]
+    first = sources[0]
     moved = {} if data_dir is None else {"data_dir": data_dir}
     splits = data.load(**first.trained.config.data_settings | moved)
     if (splits.image_shape, splits.num_classes) != first.made_for:

@@ -46,7 +46,7 @@ def test_a_sweep_makes_its_devices_before_it_imports_the_file(tmp_path, mine, ru
     flags = (f"--entries={mine}", *SMALL, "--epochs=1", "--seeds=2", "--cpu_devices=2")
     result = run_module("experiments.sweep", *flags, f"--workdir={tmp_path / 'sweep'}")
     assert result.returncode == 0, result.stderr
-    assert "each of 2 devices" in result.stdout
+    assert "on 2 devices" in result.stdout
 
 
 @pytest.mark.parametrize(
