@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 import safetensors.numpy
 
-from digits_jax import data
+from digits_jax import data, export
 from digits_jax.data import Dataset
 from digits_jax.export import html
 from digits_jax.gradients import autodiff
@@ -99,3 +99,17 @@ def test_networks_for_different_images_have_no_page(sources):
     other = source._replace(name="other", trained=source.trained._replace(image_shape=(5, 7)))
     with pytest.raises(ValueError, match="other and classic are for different images"):
         html.make([source, other])
+
+
+def test_the_page_in_the_repository_is_what_the_package_writes_now():
+    """Its scripts, its style and its network; the gradients are rounded as the machine rounds."""
+    kept = (html.FOLDER.parent / "digits.html").read_text("utf-8")
+    source = export.read(export.shipped("cnn"))
+    now = html.make([source], counts=html.FEW)
+    for pattern in (
+        r'<script type="module">(.*?)</script>',
+        "<style>(.*?)</style>",
+        "<body>(.*?)<script",
+    ):
+        assert re.search(pattern, kept, re.DOTALL)[1] == re.search(pattern, now, re.DOTALL)[1]
+    assert carried(kept)["networks"][0]["model"] == carried(now)["networks"][0]["model"]
