@@ -69,7 +69,7 @@ def test_the_page_shows_every_step_legibly(open_page, seen, width, scheme):
     assert len(shown["images"]) == 3 * len(picture.digits)
     assert min(shown["images"]) >= 90
 
-    scale = shown["picture"][0] / picture.grey.shape[1]
+    scale = shown["picture"][0] / picture.picture.grey.shape[1]
     boxes = [(x, y, x + w, y + h) for x, y, w, h in (d.box for d in picture.digits)]
     np.testing.assert_allclose(shown["boxes"], np.array(boxes) * scale, atol=3)
 
