@@ -23,7 +23,7 @@ from experiments import STARTED
 from experiments.benchmarks import report
 from experiments.benchmarks.cases import CNN_PEERS, PEERS, SECTIONS
 from experiments.benchmarks.turns import Measurement, take_turns
-from experiments.cli import flags, progress, records
+from experiments.cli import flags, progress, records, script
 from experiments.peers.classic import TRAIN_SIZE
 
 BUSY = 0.5  # load average above which times mean little
@@ -101,7 +101,7 @@ def main() -> None:
     values = flags.FLAGS
     if values.quick:
         flags.put_defaults(QUICK)
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         drawing.require()
         sizes = {name: numbers(name) for name in LISTS}
         names, peers = among("sections", tuple(SECTIONS)), among("peers", ALL_PEERS)
@@ -146,4 +146,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main)
+    script.run(main)

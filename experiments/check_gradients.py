@@ -31,7 +31,7 @@ from digits_jax.losses import LOSSES
 from digits_jax.runs.files import write_atomically
 from digits_jax.training import make_model
 from experiments.checking import exercises, page
-from experiments.cli import entries, flags, progress
+from experiments.cli import entries, flags, progress, script
 from experiments.cli.flags import FLAGS
 
 TABLES: dict[str, Any] = {
@@ -144,7 +144,7 @@ def as_json(found: list[Checked]) -> str:
 
 
 def main(files: list[str]) -> int:
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         if FLAGS.new:
             print(exercises.write(FLAGS.new))
             return 0
@@ -172,4 +172,4 @@ def main(files: list[str]) -> int:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, arguments="[FILE ...]")
+    script.run(main, arguments="[FILE ...]")

@@ -24,7 +24,7 @@ from digits_jax.runs.files import write_atomically
 from digits_jax.runs.identity import usable_cores
 from digits_jax.runs.programs import check_memory
 from experiments import STARTED
-from experiments.cli import flags, records
+from experiments.cli import flags, records, script
 from experiments.comparison import estimators, estimators_report
 from experiments.comparison.problem import points
 
@@ -56,7 +56,7 @@ def main() -> None:
     if not values["hidden"].using_default_value:
         flags.put_defaults({"networks": []})
     seeds, seconds = (3, 0.02) if values.quick else (5, 0.1)
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         drawing.require()
         jax.config.update("jax_num_cpu_devices", usable_cores())  # type: ignore[no-untyped-call]
         config = dataclasses.replace(flags.config(), shards=1)
@@ -97,4 +97,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main)
+    script.run(main)

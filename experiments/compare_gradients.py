@@ -27,7 +27,7 @@ from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import check_memory
 from experiments import STARTED
-from experiments.cli import entries, flags, records
+from experiments.cli import entries, flags, records, script
 from experiments.comparison import figures, report
 from experiments.comparison.checks import FAULTS, NONE
 from experiments.comparison.methods import DTYPES, METHODS
@@ -63,8 +63,8 @@ def define_flags() -> None:
     meaning = "skip methods whose gradient would take longer than this many seconds"
     absl_flags.DEFINE_float("time_limit", 5.0, meaning, 0.0, **here)
     absl_flags.DEFINE_bool("quick", False, "fewer and smaller: half a minute", **here)
-    for flag, script in MOVED.items():
-        meaning = f"moved: python -m experiments.{script}"
+    for flag, other in MOVED.items():
+        meaning = f"moved: python -m experiments.{other}"
         absl_flags.DEFINE_bool(flag, False, meaning, **here)
     flags.define_workdir()
     records.define()
@@ -95,10 +95,10 @@ def main() -> int:
         flags.put_defaults(QUICK)
     if not values["hidden"].using_default_value:
         flags.put_defaults({"networks": []})
-    with flags.user_errors(ValueError, OSError):
-        for flag, script in MOVED.items():
+    with script.user_errors(ValueError, OSError):
+        for flag, other in MOVED.items():
             if values[flag].value:
-                raise ValueError(f"--{flag} is now python -m experiments.{script}")
+                raise ValueError(f"--{flag} is now python -m experiments.{other}")
         drawing.require()
         config = dataclasses.replace(flags.config(), shards=1, validation_size=0)
         places = points(config, values.networks, flags.whole_numbers("batch_sizes"))
@@ -148,4 +148,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main)
+    script.run(main)

@@ -21,7 +21,7 @@ from digits_jax.reports import drawing
 from digits_jax.results import FIELDS, Table, load_runs
 from digits_jax.runs import identity, reading
 from digits_jax.runs.files import write_atomically
-from experiments.cli import entries, flags
+from experiments.cli import entries, flags, script
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import figures, summary
 
@@ -106,7 +106,7 @@ def single_models(folders: list[str], columns: Table) -> str | None:
 
 
 def main(folders: list[str]) -> None:
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         entries.load(folders)
         if FLAGS.figure:
             drawing.require()
@@ -124,4 +124,4 @@ def main(folders: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, arguments="RUN [RUN ...]")
+    script.run(main, arguments="RUN [RUN ...]")

@@ -20,7 +20,7 @@ from absl import flags as absl_flags
 
 from digits_jax.config import Config
 from digits_jax.parallel.targets import Compiled, Target, compile_run, compile_sweep, find
-from experiments.cli import flags, records
+from experiments.cli import flags, records, script
 
 TITLE = "# What compilers make of a run"
 PACKAGES = ("jax", "jaxlib", "libtpu", "jax-cuda12-plugin")
@@ -111,13 +111,13 @@ def main() -> None:
     usual["jax_enable_compilation_cache"] = False  # it cannot be read back without the device
     for name, value in usual.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
-    with flags.user_errors(ValueError):
+    with script.user_errors(ValueError):
         shape = flags.whole_numbers("image_shape")
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError("image_shape: expected height and width, as in 28,28")
         targets = [find(name) for name in dict.fromkeys(flags.FLAGS.target)]
         configs = list(map(configured, targets))
-    with flags.user_errors(RuntimeError):
+    with script.user_errors(RuntimeError):
         found = [
             compiled(config, target, (shape[0], shape[1]))
             for config, target in zip(configs, targets, strict=True)
@@ -145,4 +145,4 @@ if __name__ == "__main__":
     absl_flags.DEFINE_list("image_shape", ["28", "28"], "height and width, in pixels", **about)
     absl_flags.DEFINE_integer("classes", 10, "classes", 1, **about)
     records.define_named()
-    flags.run(main)
+    script.run(main)

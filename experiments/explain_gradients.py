@@ -14,7 +14,7 @@ from absl import flags as absl_flags
 
 from digits_jax import data, gradients
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags
+from experiments.cli import flags, script
 from experiments.comparison import explain, explained
 from experiments.comparison.problem import make_problem
 
@@ -27,7 +27,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         config = dataclasses.replace(flags.config(), validation_size=0, shards=1)
         problem = make_problem(config, data.load(**config.data_settings))
         gradients.manual(problem.model, problem.loss)  # there must be one
@@ -37,11 +37,11 @@ def main() -> None:
     methods = explain.explain(problem)
     print("\n".join(explained.answer(methods, problem)))
     if target:
-        with flags.user_errors(OSError):
+        with script.user_errors(OSError):
             write_atomically(target, explained.make(methods, problem).encode())
         print(f"page      {target}")
 
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main)
+    script.run(main)

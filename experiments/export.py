@@ -21,7 +21,7 @@ from pathlib import Path
 from digits_jax import export
 from digits_jax.export import html, onnx, stablehlo
 from digits_jax.runs.files import write_atomically
-from experiments.cli import entries, flags
+from experiments.cli import entries, flags, script
 
 # What writes a format, the ending of its files, and how to use them.
 FORMATS: dict[str, tuple[Callable[[list[export.Source]], bytes], str, str]] = {
@@ -32,7 +32,7 @@ FORMATS: dict[str, tuple[Callable[[list[export.Source]], bytes], str, str]] = {
 
 
 def main(runs: list[str]) -> None:
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         paths = [Path(run).expanduser() for run in runs]
         if flags.FLAGS.model:
             paths.append(export.shipped(flags.FLAGS.model))
@@ -57,4 +57,4 @@ def main(runs: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.define_export(FORMATS)
-    flags.run(main, arguments="[RUN [RUN]]")
+    script.run(main, arguments="[RUN [RUN]]")

@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from digits_jax import data
 from digits_jax.data import Splits
 from digits_jax.runs.identity import data_sha256
-from experiments.cli import flags
+from experiments.cli import flags, script
 from experiments.cli.flags import FLAGS
 
 SHOWN = 10  # images of a class on the contact sheet
@@ -75,7 +75,7 @@ def write_changed(path: Path, before: np.ndarray, after: np.ndarray) -> int:
 def main(arguments: list[str]) -> None:
     from PIL import Image
 
-    with flags.user_errors(ValueError):
+    with script.user_errors(ValueError):
         if len(arguments) != 1:
             raise ValueError(f"{len(arguments)} paths: expected one file or folder")
         size: dict[str, Any] = {
@@ -96,4 +96,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, arguments="PATH")
+    script.run(main, arguments="PATH")

@@ -17,12 +17,12 @@ from absl import flags as absl_flags
 from digits_jax import predictions
 from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
-from experiments.cli import entries, flags
+from experiments.cli import entries, flags, script
 from experiments.cli.flags import FLAGS
 
 
 def main(arguments: list[str]) -> None:
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         if len(arguments) != 2:
             raise ValueError("expected RUN DATA, as in runs/mine photos.npy")
         entries.load(arguments[:1])
@@ -53,4 +53,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, arguments="RUN DATA")
+    script.run(main, arguments="RUN DATA")

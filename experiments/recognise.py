@@ -21,7 +21,7 @@ from absl import flags as absl_flags
 from digits_jax import recognition
 from digits_jax.recognition.recognise import Seen
 from digits_jax.runs.files import write_atomically
-from experiments.cli import entries, flags, records
+from experiments.cli import entries, records, script
 from experiments.cli.flags import FLAGS
 
 COLUMNS = ("file", "line", "position", "label", "probability", "x", "y", "width", "height")
@@ -75,7 +75,7 @@ def check_outputs() -> None:
 def main(pictures: list[str]) -> int:
     run = other = splits = None
     labelled: list[tuple[str, str, str]] = []
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         if FLAGS.training_set:
             from experiments.recognition import training_set
 
@@ -113,7 +113,7 @@ def main(pictures: list[str]) -> int:
         for name, text, truth in wrong:
             print(f"wrong: {name}\t{text}\texpected {truth}")
         print(record.table(scores))
-    with flags.user_errors(OSError):
+    with script.user_errors(OSError):
         if FLAGS.ship and run and splits:
             from experiments.recognition import shipping
 
@@ -135,4 +135,4 @@ def main(pictures: list[str]) -> int:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, arguments="[PICTURE ...]")
+    script.run(main, arguments="[PICTURE ...]")

@@ -24,7 +24,7 @@ from absl import flags as absl_flags
 
 from digits_jax.runs import directories
 from digits_jax.runs.files import write_atomically
-from experiments.cli import flags
+from experiments.cli import flags, script
 from experiments.cli.records import FOLDER, table
 
 ROOT = Path(__file__).parents[1]
@@ -171,7 +171,7 @@ def main() -> int:
     values = flags.FLAGS
     directory = Path(values.workdir).expanduser()
     state = directory / STATE
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         texts = chosen()
         plans = {name: commands(text, values.resume) for name, text in texts.items()}
         if values.list:
@@ -214,4 +214,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main)
+    script.run(main)

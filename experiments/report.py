@@ -22,7 +22,7 @@ from digits_jax.reports import drawing
 from digits_jax.runs import reading
 from digits_jax.runs.files import write_atomically
 from digits_jax.statistics import describe
-from experiments.cli import entries, flags, records
+from experiments.cli import entries, flags, records, script
 
 HEADER = (
     "n",
@@ -99,7 +99,7 @@ def record(name: str, runs: list[str]) -> Path:
 
 
 def main(runs: list[str]) -> None:
-    with flags.user_errors(ValueError, OSError):
+    with script.user_errors(ValueError, OSError):
         entries.load(runs)
         page = Path(flags.FLAGS.output).expanduser()
         folder = (
@@ -125,4 +125,4 @@ def main(runs: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, arguments="RUN [RUN ...]")
+    script.run(main, arguments="RUN [RUN ...]")

@@ -31,7 +31,7 @@ from digits_jax.parallel import halving
 from digits_jax.parallel.distributed import Job
 from digits_jax.parallel.mesh import broadcast
 from digits_jax.runs.directories import CURVES_FILE, RESULTS_FILE
-from experiments.cli import devices, flags, progress, records, start
+from experiments.cli import devices, flags, progress, records, script, start
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, finish
 from experiments.sweeping.plan import SCRIPT, Plan, load, prepare
@@ -117,4 +117,4 @@ def main() -> int | None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, runs.Diverged, FloatingPointError)
+    script.run(main, runs.Diverged, FloatingPointError)

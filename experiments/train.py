@@ -26,7 +26,7 @@ from digits_jax.runs import checkpoints, directories, observers, tensorboard
 from digits_jax.runs.programs import Epoch, check_memory, compile_programs, state_template
 from experiments import STARTED
 from experiments.checking.before_training import check_own_gradient
-from experiments.cli import devices, entries, flags, job, progress, start
+from experiments.cli import devices, entries, flags, job, progress, script, start
 from experiments.cli.flags import FLAGS
 
 SCRIPT = start.Script(
@@ -195,4 +195,4 @@ def main() -> int | None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.run(main, runs.Diverged, FloatingPointError)
+    script.run(main, runs.Diverged, FloatingPointError)

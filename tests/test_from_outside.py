@@ -43,9 +43,9 @@ LOSSES["mine"] = loss._replace(function=lambda z, y: 7 + loss.function(z, y))
 OPTIMIZERS["mine"] = OPTIMIZERS["sgd"]
 INITIALIZERS["mine"] = INITIALIZERS["lecun_normal"]
 from experiments import train
-from experiments.cli import flags
+from experiments.cli import script
 train.define_flags()
-flags.run(train.main)
+script.run(train.main)
 """
 
 

@@ -17,11 +17,9 @@ from digits_jax import data
 from digits_jax.config import Config
 from digits_jax.names import shown
 from experiments.cli import entries
-from experiments.cli.script import FLAGS as FLAGS
-from experiments.cli.script import GROUPS as GROUPS
-from experiments.cli.script import run as run
-from experiments.cli.script import user_errors as user_errors
+from experiments.cli.script import GROUPS
 
+FLAGS = flags.FLAGS
 ALL = "all"  # --train_size, until `config` has counted the images
 
 

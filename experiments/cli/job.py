@@ -12,7 +12,8 @@ from digits_jax.data import Splits
 from digits_jax.parallel import distributed
 from digits_jax.parallel.distributed import Job
 from digits_jax.runs.identity import data_sha256
-from experiments.cli.flags import FLAGS, GROUPS
+from experiments.cli.flags import FLAGS
+from experiments.cli.script import GROUPS
 
 OWN = ("coordinator_address", "num_processes", "process_id")
 

@@ -22,6 +22,7 @@ from digits_jax.parallel.mesh import largest
 from digits_jax.runs import directories, flags_file
 from experiments.cli import compilation_cache, entries, flags, job, signals
 from experiments.cli.flags import FLAGS
+from experiments.cli.script import user_errors
 
 
 class Script(NamedTuple):
@@ -126,10 +127,10 @@ def run(script: Script, prepare: Callable[[contextlib.ExitStack, Job], Work | No
         The exit status: as of a process that the signal ended, where it stopped.
     """
     compilation_cache.use()
-    with flags.user_errors(ValueError, RuntimeError):
+    with user_errors(ValueError, RuntimeError):
         here = job.join()
     with signals.stop_requested() as asked, contextlib.ExitStack() as held:
-        with flags.user_errors(ValueError):
+        with user_errors(ValueError):
             prepared = prepare(held, here)
         if not prepared:
             return None

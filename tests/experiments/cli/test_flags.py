@@ -8,18 +8,18 @@ import pytest
 SCRIPT = """
 import sys
 from digits_jax import Config
-from experiments.cli import flags
+from experiments.cli import script
 
 class Refused(Exception):
     pass
 
 def main():
-    with flags.user_errors(ValueError):
+    with script.user_errors(ValueError):
         {checking}
     {working}
 
 sys.argv = ["script"]
-flags.run(main, Refused)
+script.run(main, Refused)
 """
 
 
