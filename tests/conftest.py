@@ -258,7 +258,7 @@ def open_page():
             page.on(
                 "request",
                 lambda asked: (
-                    asked.url == path.as_uri() + fragment
+                    asked.url.partition("#")[0] == path.as_uri()
                     or asked.url.startswith("data:")
                     or wrong.append(asked.url)
                 ),

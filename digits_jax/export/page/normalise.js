@@ -9,13 +9,19 @@
 const SIDE = 28;
 const BOX = 20;
 const [THIN, USUAL] = [1.4, 2.3];
+/** Pixels for one of MNIST's that strokes are thickened at. */
+const FINE = 4;
 
 /** @returns {Uint8Array} SIDE x SIDE grey levels */
 function normalise(drawing) {
     const image = new Uint8Array(SIDE * SIDE);
     let ink = cropped(drawing);
     if (!ink) return image;
-    const scale = Math.max(ink.height, ink.width) / BOX;
+    let scale = Math.max(ink.height, ink.width) / BOX;
+    if (scale > FINE) { // the time for thickening grows with the fourth power of the scale
+        ink = resampled(ink, scale / FINE);
+        scale = FINE;
+    }
     const thickness = strokeThickness(ink);
     if (scale > 1 && thickness < THIN * scale) ink = thickened(ink, USUAL * scale - thickness);
     const small = resampled(ink, Math.max(ink.height, ink.width) / BOX);
