@@ -36,6 +36,14 @@ OUTCOMES = (
     "test_errors",
     "seconds",
 )
+# Of the columns of results.csv.
+KINDS: dict[str, Any] = {
+    **{name: kind if kind in (int, float) else str for name, kind in FIELDS.items()},
+    **dict.fromkeys(OUTCOMES, float),
+    **dict.fromkeys(IDENTITY, str),
+    **dict.fromkeys(("run", "trained_epochs"), int),
+}
+LACKED = ("validation_loss", "validation_accuracy")  # by runs without such images
 CURVES = (
     "run",
     "epoch",
@@ -148,7 +156,7 @@ def load_runs(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
         paths = [paths]
     rows: list[dict[str, Any]] = []
     for folder in reading.each_once(map(Path, paths)):
-        rows += of_sweep(folder) if reading.is_sweep(folder) else [_of_run(reading.read(folder))]
+        rows += of_sweep(folder)[1] if reading.is_sweep(folder) else [_of_run(reading.read(folder))]
     return table(rows)
 
 
@@ -159,32 +167,48 @@ def _of_run(run: reading.Run) -> dict[str, Any]:
     return {name: found.get(name) for name in ("folder", "run", *FIELDS, *OUTCOMES, *IDENTITY)}
 
 
-def of_sweep(folder: Path) -> list[dict[str, Any]]:
-    """The runs of a sweep that are finished, as rows; also of one that is not finished.
+def of_sweep(folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """The varied fields of a sweep, and its finished runs as rows; it may still go on.
 
     Raises:
         ValueError, OSError: as `load_runs`.
     """
     path = folder / directories.RESULTS_FILE
     base = settings(flags_file.config(flags_file.read(folder / directories.FLAGS_FILE)))
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file))
+    text = path.read_text("utf-8", "replace")
+    # A sweep that was killed within a line writes it again.
+    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
     names = ("folder", "run", *FIELDS, *OUTCOMES, *IDENTITY)
-    try:
-        typed = [{name: _typed(name, row[name]) for name in names if name in row} for row in rows]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged: {error}") from None
     before = {"folder": str(folder), "trained_epochs": base["epochs"], **base}  # earlier versions
-    found = (before | row for row in typed)
-    return [{name: row.get(name) for name in names} for row in found]
+    rows = []
+    try:
+        header, *cells = csv.reader(lines)
+        varied = header[1 : header.index("seed")]
+        if header[0] != "run" or not set(varied) <= FIELDS.keys():
+            raise ValueError(f"its columns are {','.join(header)[:99]!r}")
+        for line in cells:
+            row = before | _typed(dict(zip(header, line, strict=True)))
+            rows.append({name: row.get(name) for name in names})
+    except (csv.Error, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: damaged: {error}") from None
+    return varied, rows
 
 
-def _typed(name: str, text: str) -> Any:
-    """A cell of results.csv."""
-    kind = FIELDS.get(name, str if name in IDENTITY else float)
-    if name == "run":
-        kind = int
-    return (kind(text) if text else None) if kind in (int, float) else text
+def _typed(row: Mapping[str, str]) -> dict[str, Any]:
+    """The cells of a line of results.csv that a table holds; runs may lack validation figures.
+
+    Raises:
+        ValueError: where one is not of its type, or no share.
+    """
+    found: dict[str, Any] = {
+        name: KINDS[name](text) if text or name not in LACKED else None
+        for name, text in row.items()
+        if name in KINDS
+    }
+    for name in ("validation_accuracy", "test_accuracy"):
+        if row[name] and not 0 <= found[name] <= 1:
+            raise ValueError(f"{name} is {row[name]}, not between 0 and 1")
+    return found
 
 
 def settings(config: Config) -> dict[str, Any]:

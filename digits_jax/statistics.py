@@ -204,7 +204,8 @@ def verdict(
     names = list(names or (chr(ord("a") + index) for index in range(len(settings))))
     scores = [_by_seed(*pair, column) for pair in zip(names, settings, strict=True)]
     if len(scores) < 2:
-        return Verdict("nothing is compared: there is one setting", None, known=False)
+        there = "there is one setting to compare" if scores else "there is no setting to compare"
+        return Verdict(f"nothing is compared: {there}", None, known=False)
     means = [float(np.mean(list(by_seed.values()))) for by_seed in scores]
     best = int(np.argmax(means))
     if min(len(by_seed) for by_seed in scores) < 2:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags as absl_flags
 
-from digits_jax import data, statistics
+from digits_jax import data, findings, statistics
 from digits_jax.config import Config
 from digits_jax.data import Splits
 from digits_jax.reports import drawing
@@ -31,7 +31,7 @@ def define_flags() -> None:
     text = "fields whose values are compared; by default all that differ"
     absl_flags.DEFINE_list("by", [], text, module_name="comparison")
     text = "images on which settings are compared"
-    absl_flags.DEFINE_enum("split", "test", summary.SPLITS, text, module_name="comparison")
+    absl_flags.DEFINE_enum("split", "test", findings.SPLITS, text, module_name="comparison")
     text = "PNG file for the paired differences"
     absl_flags.DEFINE_string("figure", None, text, module_name="run")
     absl_flags.DEFINE_string("data_dir", None, "folder with the data, if moved", module_name="run")
@@ -113,8 +113,8 @@ def main(folders: list[str]) -> None:
         columns = load_runs(folders)
         check_comparable(columns)
         names = varied(columns)
-        found = summary.find(columns, names, FLAGS.by or names, FLAGS.split)
-        lines = [*summary.as_text(found, names), single_models(folders, columns)]
+        found = findings.find(columns, names, FLAGS.by or names, FLAGS.split)
+        lines = [*summary.as_text(found), single_models(folders, columns)]
         if FLAGS.figure and found.verdict.comparisons:
             figure = figures.differences(found.verdict, found.split)
             write_atomically(Path(FLAGS.figure).expanduser(), drawing.png(figure))

@@ -95,7 +95,7 @@ def train(plan: Plan, should_stop: Callable[[], bool]) -> str | None:
             if done < len(plan.configs) and should_stop():
                 return f"{done} of {len(plan.configs)} runs"
     found = plan.directory and finish.find(plan)
-    chosen = json.loads(broadcast(json.dumps(found and best.choose(plan, found)).encode()))
+    chosen = json.loads(broadcast(json.dumps(found and best.choose(found)).encode()))
     if chosen is not None:
         config = plan.configs[chosen]
         if after := best.train(plan.directory, config, load(config), should_stop):

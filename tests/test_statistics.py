@@ -112,6 +112,7 @@ def test_where_nothing_can_be_known_the_verdict_says_so():
     assert not one.known
     assert "with one seed nothing is known" in one.sentence
     assert "there is one setting" in statistics.verdict(columns([0.9, 0.8])).sentence
+    assert "there is no setting" in statistics.verdict().sentence
     same = statistics.verdict(columns([0.9, 0.8]), columns([0.9, 0.8]))
     assert same.sentence == "nothing is known: a and b gave the same figures"
     with pytest.raises(ValueError, match="seeds in common"):

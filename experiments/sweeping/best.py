@@ -9,32 +9,28 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from digits_jax import results as tables
-from digits_jax import runs
+from digits_jax import results, runs
 from digits_jax.config import Config
 from digits_jax.data import Splits
+from digits_jax.findings import Found
 from digits_jax.parallel.mesh import broadcast
 from digits_jax.runs import checkpoints, directories, flags_file
 from digits_jax.runs.files import write_atomically
 from digits_jax.runs.programs import Epoch, state_template
 from experiments.cli import entries, progress
-from experiments.sweeping.plan import Plan
-from experiments.sweeping.summary import Found
 
 FOLDER, MODEL_FILE = runs.BEST, "best.safetensors"
 CHECKPOINT_SECONDS = 30.0
 
 
-def choose(plan: Plan, found: Found) -> int | None:
+def choose(found: Found) -> int | None:
     """The run of the best setting of several with the seed that is best by validation, if any."""
-    if not plan.directory or len(found.settings) < 2:
+    if len(found.settings) < 2:
         return None
-    columns = tables.table(tables.of_sweep(plan.directory))
-    for entry in found.settings:
+    of_each = results.group(found.columns, found.varied).values()
+    for entry, own in zip(found.settings, of_each, strict=True):
         if entry["best"]:
-            own = np.all([columns[name] == entry[name] for name in plan.varied.names], axis=0)
-            runs = tables.select(columns, own)
-            return int(runs["run"][np.argmax(runs["validation_accuracy"])])
+            return int(own["run"][np.argmax(own["validation_accuracy"])])
     return None
 
 

@@ -4,7 +4,8 @@ import json
 
 import jax
 
-from digits_jax import results as tables
+from digits_jax import findings, results
+from digits_jax.findings import Found
 from digits_jax.reports import drawing
 from digits_jax.runs import directories
 from digits_jax.runs.directories import RESULTS_FILE, SWEEP_SUMMARY_FILE, VERDICT_FILE
@@ -13,20 +14,15 @@ from experiments.cli import flags
 from experiments.cli.flags import FLAGS
 from experiments.sweeping import best, figures, record, summary
 from experiments.sweeping.plan import Plan
-from experiments.sweeping.summary import Found
-
-
-def compared(plan: Plan) -> list[str]:
-    """The varied fields whose values are compared: those that are not tuned, or all."""
-    names = plan.varied.names
-    return [name for name in names if name not in plan.varied.tuned] or list(names)
 
 
 def find(plan: Plan) -> Found:
-    """What the finished runs of a sweep say."""
+    """What the finished runs of a sweep say of its fields that are not tuned, or of all."""
     assert plan.directory
-    columns = tables.table(tables.of_sweep(plan.directory))
-    return summary.find(columns, plan.varied.names, compared(plan))
+    _, rows = results.of_sweep(plan.directory)
+    names = plan.varied.names
+    compared = [name for name in names if name not in plan.varied.tuned] or list(names)
+    return findings.find(results.table(rows), names, compared)
 
 
 def write(plan: Plan, found: Found, seconds: float, chosen: int | None) -> None:
@@ -39,27 +35,26 @@ def write(plan: Plan, found: Found, seconds: float, chosen: int | None) -> None:
         chosen: the run that was trained once more, if one was.
     """
     assert plan.directory
-    directory, varied = plan.directory, plan.varied.names
+    directory = plan.directory
     home = directories.home(directory)
-    told = json.dumps(summary.as_json(found, compared(plan), varied), indent=2) + "\n"
+    told = json.dumps(summary.as_json(found), indent=2) + "\n"
     write_atomically(directory / VERDICT_FILE, told.encode())
     count = len(plan.configs) - len(plan.ended)
     lines = [_pace(count, seconds)] if count else []
-    lines += summary.as_text(found, varied)
+    lines += summary.as_text(found)
     pictures: dict[str, bytes] = {}
     try:
         drawing.require()
     except ValueError as error:
         lines.append(f"no figures: {error}")
     else:
-        columns = tables.table(tables.of_sweep(directory))
-        pictures = figures.draw(columns, found, varied)
+        pictures = figures.draw(found)
     for name, png in pictures.items():
         write_atomically(directory / name, png)
     written = ", ".join([RESULTS_FILE, SWEEP_SUMMARY_FILE, VERDICT_FILE, *pictures])
     lines.append(f"files  {home}: {written}")
     if FLAGS.record:
-        lines.append(f"record {record.write(FLAGS.record, found, varied, pictures)}")
+        lines.append(f"record {record.write(FLAGS.record, found, pictures)}")
     if chosen is not None:
         again = f"run {chosen} once more, seed {plan.configs[chosen].seed}"
         lines.append(f"best   {again}: {home / best.FOLDER}, its model also {best.MODEL_FILE}")

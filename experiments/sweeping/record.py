@@ -1,17 +1,17 @@
 """A sweep on record: its command, its settings, and what each setting comes to over the seeds."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from digits_jax.config import Config
+from digits_jax.findings import Found, shown
 from experiments import STARTED
 from experiments.cli import flags, records
 from experiments.cli.flags import FLAGS
-from experiments.sweeping.summary import Found, shown
 
 HEADER = ("n", "test accuracy", "least", "greatest", "validation accuracy", "seconds a run")
 
@@ -19,7 +19,6 @@ HEADER = ("n", "test accuracy", "least", "greatest", "validation accuracy", "sec
 def markdown(
     name: str,
     found: Found,
-    varied: Sequence[str],
     config: Config,
     seeds: int,
     provenance: str,
@@ -30,7 +29,6 @@ def markdown(
     Args:
         name: of the record.
         found: what the runs say.
-        varied: the names of the varied fields.
         config: what is not varied.
         seeds: how many, from that of `config` on.
         provenance: as `records.provenance` gives it.
@@ -40,7 +38,7 @@ def markdown(
     about = (
         "Accuracy after the last epoch, mean ± standard deviation over the seeds "
         f"{config.seed} to {last}; the time of a run is that of all over their number, without "
-        f"compilation. {records.settings(config, varied)}"
+        f"compilation. {records.settings(config, found.varied)}"
     )
 
     def spread(entry: Mapping[str, Any], split: str) -> str:
@@ -48,7 +46,7 @@ def markdown(
 
     lines = [
         [
-            *(shown(entry[field]) for field in varied),
+            *(shown(entry[field]) for field in found.varied),
             entry["n"],
             spread(entry, "test"),
             *(records.accuracy(entry[f"test_accuracy_{extreme}"]) for extreme in ("min", "max")),
@@ -64,7 +62,7 @@ def markdown(
                 provenance,
                 about,
                 *([f"Verdict: {found.sentence}."] if found.settings[1:] else []),
-                records.table([*varied, *HEADER], lines),
+                records.table([*found.varied, *HEADER], lines),
                 *(f"![{picture}]({name}-{picture}.png)" for picture in pictures),
             ]
         )
@@ -72,12 +70,7 @@ def markdown(
     )
 
 
-def write(
-    name: str,
-    found: Found,
-    varied: Sequence[str],
-    figures: Mapping[str, bytes],
-) -> Path:
+def write(name: str, found: Found, figures: Mapping[str, bytes]) -> Path:
     """Puts the summary of the sweep that the flags describe on record, and gives its file.
 
     Raises:
@@ -88,5 +81,5 @@ def write(
     device = jax.devices()[0].device_kind
     where = records.provenance(f"{flags.command('sweep')} --record={name}", seconds, device)
     pictures = {file.removesuffix(".png"): png for file, png in figures.items()}
-    text = markdown(name, found, varied, flags.config(), FLAGS.seeds, where, pictures)
+    text = markdown(name, found, flags.config(), FLAGS.seeds, where, pictures)
     return records.write(name, text, pictures)[0]

@@ -477,6 +477,22 @@ def test_a_sweep_shows_its_settings_and_its_best_run(fork_module, tmp_path, shap
     shutil.rmtree(sweep / "best")
     page = Page(reports.make([sweep]).html)
     assert "3 runs, 2 settings. It is not finished" in page.text
+    # A line that a kill cut off is not counted.
+    (sweep / "results.csv").write_text("".join(lines[:4]) + lines[4][:9])
+    assert "3 runs, 2 settings" in Page(reports.make([sweep]).html).text
+    # The best by validation is among those that halving did not leave out.
+    for run in runs:
+        run["validation_accuracy"] = "0.9" if run["learning_rate"] == "0.1" else "0.8"
+        run["trained_epochs"] = "1" if run["learning_rate"] == "0.1" else "2"
+    with open(sweep / "results.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, runs[0])
+        writer.writeheader()
+        writer.writerows(runs)
+    made = reports.make([sweep])
+    rows = Page(made.html).table("Mean accuracy in % over the seeds of a setting")
+    assert [row["not compared"] for row in rows] == ["", "left out after epoch 1"]
+    assert [row["learning_rate"] for row in rows] == ["1.0", "0.1"]
+    assert made.html.count('class="best"') == 1
     (sweep / "results.csv").write_text("".join(lines[:3]).replace("0.1,0", "0.1,0,7"))
     with pytest.raises(ValueError, match=r"results.csv: damaged"):
         reports.make([sweep])

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import digits_jax
-from digits_jax import export
+from digits_jax import export, findings
 from digits_jax import results as results_of
+from digits_jax.reports import sweep_figures
 from digits_jax.runs import directories, reading
 from digits_jax.statistics import describe
 from experiments.sweeping import figures, summary
@@ -219,7 +220,8 @@ def test_a_stopped_sweep_says_how_to_go_on(start_module, run_module, tmp_path, q
     done = len(rows(run))
     assert 2 <= done < 20
     command = f"python -m experiments.sweep --resume --workdir={run}"
-    assert (out, err) == (f"stopped after {done} of 20 runs; to go on: {command}\n", "")
+    assert out == f"stopped after {done} of 20 runs; to go on: {command}\n"
+    assert all(line.startswith(("data: ", "warning: ")) for line in err.splitlines())
     assert process.returncode == 128 + number
     resumed = run_module("experiments.sweep", *command.split()[3:], "--cpu_devices=2")
     assert resumed.returncode == 0, resumed.stderr
@@ -283,7 +285,7 @@ def test_nothing_is_recommended_before_it_is_known_and_edges_are_named():
         {"optimizer": ["sgd"] * 3 + ["adam"] * 3, "learning_rate": [1.0, 2, 3] * 2},
         [BAD, GOOD, BAD, BAD, BAD, NEAR],
     )
-    found = summary.find(columns, ["optimizer", "learning_rate"], ["optimizer"])
+    found = findings.find(columns, ["optimizer", "learning_rate"], ["optimizer"])
     assert not found.verdict.known
     assert not any(entry["recommended"] for entry in found.settings)
     assert [entry["best"] for entry in found.settings] == [False, True, False, False, False, False]
@@ -292,23 +294,23 @@ def test_nothing_is_recommended_before_it_is_known_and_edges_are_named():
         "each at its best: sgd with learning_rate=2, adam with learning_rate=3",
         "adam's best learning_rate, 3, lies at the upper edge of its range (1 to 3): widen it",
     ]
-    found = summary.find(columns, ["optimizer", "learning_rate"], ["optimizer", "learning_rate"])
+    found = findings.find(columns, ["optimizer", "learning_rate"], ["optimizer", "learning_rate"])
     assert sum(entry["beaten"] for entry in found.settings) == 4
 
 
 def test_a_setting_that_is_known_to_be_best_is_recommended():
     columns = table({"optimizer": ["sgd", "adam"]}, [GOOD, BAD])
-    found = summary.find(columns, ["optimizer"], ["optimizer"])
+    found = findings.find(columns, ["optimizer"], ["optimizer"])
     assert found.sentence.startswith("sgd beats adam by 40.00 points")
     assert [entry["recommended"] for entry in found.settings] == [True, False]
-    assert "recommended: best by validation" in "\n".join(summary.as_text(found, ["optimizer"]))
+    assert "recommended: best by validation" in "\n".join(summary.as_text(found))
 
 
 def test_where_some_runs_have_no_validation_images_figures_show_the_test_split():
     columns = table({"validation_size": [0, 10]}, [GOOD, NEAR])
     columns["validation_accuracy"][:3] = np.nan
-    found = summary.find(columns, ["validation_size"], ["validation_size"])
-    drawn = figures.draw(columns, found, ["validation_size"])
+    found = findings.find(columns, ["validation_size"], ["validation_size"])
+    drawn = figures.draw(found)
     assert set(drawn) == {"distribution.png", "against-validation_size.png", "differences.png"}
     assert "without validation images nothing is recommended" in found.sentence
     assert not any(entry["best"] or entry["recommended"] for entry in found.settings)
@@ -318,8 +320,8 @@ def test_what_diverged_is_not_compared_and_what_has_no_effect_is_named():
     columns = table(
         {"momentum": [0.1, 0.5, 0.9]}, [GOOD, GOOD, NEAR], train_loss=[0.3, 0.3, np.nan]
     )
-    found = summary.find(columns, ["momentum"], ["momentum"])
-    text = "\n".join(summary.as_text(found, ["momentum"]))
+    found = findings.find(columns, ["momentum"], ["momentum"])
+    text = "\n".join(summary.as_text(found))
     assert "momentum=0.9  the loss of 3 is not finite" in text
     assert "no difference between momentum=0.1, momentum=0.5" in found.remarks
     assert (
@@ -330,7 +332,7 @@ def test_what_diverged_is_not_compared_and_what_has_no_effect_is_named():
 
 def test_what_halving_left_out_is_said():
     columns = table({"momentum": [0.1, 0.5, 0.9]}, [GOOD, NEAR, GOOD], trained_epochs=[1, 3, 1])
-    found = summary.find(columns | {"epochs": 0 * columns["run"] + 3}, ["momentum"], ["momentum"])
+    found = findings.find(columns | {"epochs": 0 * columns["run"] + 3}, ["momentum"], ["momentum"])
     assert "halving left out 2 of 3 settings: 2 after epoch 1" in found.remarks
     assert [entry["best"] for entry in found.settings] == [False, False, False]
 
@@ -340,7 +342,7 @@ def test_a_heat_map_holds_the_mean_of_every_pair():
         {"a": a, "b": b, "validation_accuracy_mean": mean}
         for a, b, mean in [("1", "x", 0.5), ("1", "y", 0.6), ("2", "x", 0.7), ("2", "y", 0.8)]
     ]
-    axes, _ = figures.heat_map(settings, ["a", "b"], "validation").axes
+    axes, _ = sweep_figures.heat_map(settings, ["a", "b"], "validation").axes
     written = [(text.get_position(), text.get_text()) for text in axes.texts]
     assert written == [((0, 0), "50.00"), ((1, 0), "60.00"), ((0, 1), "70.00"), ((1, 1), "80.00")]
 
@@ -352,12 +354,12 @@ def test_curves_against_a_number_are_means_over_seeds():
             "hidden": hidden,
             "n": 3,
             "validation_accuracy_mean": mean,
-            "validation_accuracy_std": 0.01,
+            "validation_accuracy_ci95": 0.01,
         }
         for rate, hidden, mean in [(1.0, "4", 0.5), (0.01, "4", 0.6), (1.0, "8", 0.7)]
     ]
-    (axes,) = figures.against(settings, "rate", ["rate", "hidden"], "validation").axes
-    drawn = [container[0].get_xydata().tolist() for container in axes.containers]
+    (axes,) = sweep_figures.against(settings, "rate", ["rate", "hidden"], "validation").axes
+    drawn = [[[x, 100 * y] for x, y in line.get_xydata().tolist()] for line in axes.lines]
     assert drawn == [[[0.01, 60.0], [1.0, 50.0]], [[1.0, 70.0]]]
     assert axes.get_xscale() == "log"
 
